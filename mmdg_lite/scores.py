@@ -1,0 +1,108 @@
+"""Scores on disk: one gzipped CSV per test list, with sample ids, from which every table and figure is rebuilt.
+
+Columns: id (text, unique), label (1 live, 0 spoof), species (text; "live" for live samples), score (P(live), in
+0..1, nine significant digits, which hold a float32 exactly). Rows are sorted by id and the gzip header holds no
+time, so that equal scores are equal files, byte for byte.
+"""
+
+import csv
+import gzip
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mmdg_lite.metrics import Metrics, evaluate_scores
+
+COLUMNS = ("id", "label", "species", "score")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """The scores of one list: n ids, n labels (1 live, 0 spoof), n species, n scores P(live) in 0..1."""
+
+    ids: tuple[str, ...]
+    labels: NDArray[np.int64]
+    species: tuple[str, ...]
+    scores: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def metrics(self, *, threshold: float | None = None) -> Metrics:
+        """Every metric of these scores, see `metrics.evaluate_scores`."""
+        return evaluate_scores(self.scores, self.labels, threshold=threshold, species=self.species)
+
+
+def write_scores(
+    path: str | Path, ids: Sequence[str], labels: ArrayLike, species: Sequence[str], scores: ArrayLike
+) -> None:
+    """Write `path` (ending in .csv.gz), whole or not at all.
+
+    Raises ValueError for lists of unequal length, an id given twice, an id or species with a line break, a label
+    other than 0 and 1, and a score outside 0..1 (NaN included).
+    """
+    path = Path(path)
+    y, s = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    if not len(ids) == len(y) == len(species) == len(s):
+        raise ValueError(f"{path}: {len(ids)} ids, {len(y)} labels, {len(species)} species and {len(s)} scores")
+    rows = sorted(zip((str(i) for i in ids), (int(v) for v in y), map(str, species), s.tolist(), strict=True))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows((name, label, kind, f"{score:.9g}") for name, label, kind, score in rows)
+    _check(path, rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
+    partial.replace(path)
+
+
+def read_scores(path: str | Path) -> Scores:
+    """Read what `write_scores` wrote.
+
+    Raises FileNotFoundError where there is no such file, and ValueError, naming the file and the line, for anything
+    that `write_scores` would not have written.
+    """
+    path = Path(path)
+    try:
+        text = gzip.decompress(path.read_bytes()).decode()
+    except (EOFError, gzip.BadGzipFile, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a whole gzipped text file ({error}); delete it and evaluate again") from error
+    lines = list(csv.reader(io.StringIO(text)))
+    if not lines or tuple(lines[0]) != COLUMNS:
+        raise ValueError(f"{path}: first line must be {','.join(COLUMNS)}")
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            name, label, kind, score = line
+            rows.append((name, int(label), kind, float(score)))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {line} ({error})") from error
+    _check(path, rows)
+    ids, labels, species, scores = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Scores(
+        ids=ids, labels=np.array(labels, dtype=np.int64), species=species, scores=np.array(scores, dtype=np.float64)
+    )
+
+
+def _check(path: Path, rows: Sequence[tuple[str, int, str, float]]) -> None:
+    seen: set[str] = set()
+    for name, label, kind, score in rows:
+        if name in seen:
+            raise ValueError(f"{path}: id {name!r} occurs twice")
+        seen.add(name)
+        if "\n" in name + kind or "\r" in name + kind or not name or not kind:
+            raise ValueError(f"{path}: id {name!r} and species {kind!r} must be one line of text each")
+        if label not in (0, 1):
+            raise ValueError(f"{path}: id {name!r} has label {label}, must be 1 (live) or 0 (spoof)")
+        if (label == 1) != (kind == "live"):
+            raise ValueError(
+                f"{path}: id {name!r} has label {label} and species {kind!r}; live is label 1 and only that"
+            )
+        if not 0 <= score <= 1:
+            raise ValueError(f"{path}: id {name!r} has score {score}, must lie in 0..1")
