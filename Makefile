@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
 
 # Notebooks run in this environment whatever kernels the user has registered elsewhere.
-export JUPYTER_PATH := $(CURDIR)/$(VENV)/share/jupyter
+export JUPYTER_PATH := $(abspath $(VENV))/share/jupyter
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYTHONUNBUFFERED := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -40,7 +40,7 @@ $(READY): requirements.lock pyproject.toml
 		echo "Could not create a virtual environment. On Debian and Ubuntu: apt install python3-venv, then run make again."; exit 1; }
 	@echo "Installing the locked environment (several minutes and about 7 GB the first time)"
 	@$(BIN)/python -m pip install --no-deps -r requirements.lock && \
-	 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . || { \
+	 PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . || { \
 		echo; echo "The installation stopped; pip's last lines above say why. The usual causes:"; \
 		echo "  no network, or a proxy that pip does not know   -> set HTTPS_PROXY, or pip config set global.index-url"; \
 		echo "  less than 8 GB free on the disk                 -> free some, or VENV=/other/disk/venv"; \

@@ -135,29 +135,29 @@ def bootstrap_interval(
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}, must lie between 0 and 1")
     rng = np.random.default_rng(seed)
-    live, spoof = np.sort(s[y == 1]), np.sort(s[y == 0])
-    values = np.empty(samples)
-    for i in range(samples):
-        redrawn_live, redrawn_spoof = rng.choice(live, len(live)), rng.choice(spoof, len(spoof))
-        values[i] = _one_metric(redrawn_live, redrawn_spoof, metric=metric, threshold=threshold)
+    if metric == "hter_at_half" or (metric == "hter" and threshold is not None):
+        # at a fixed threshold the number of errors in a resample is binomial, so drawing samples is not needed
+        far, frr = _error_rates(s, y, 0.5 if metric == "hter_at_half" or threshold is None else threshold)
+        n_spoof, n_live = int(np.sum(y == 0)), int(np.sum(y == 1))
+        values = (rng.binomial(n_spoof, far, samples) / n_spoof + rng.binomial(n_live, frr, samples) / n_live) / 2
+    else:
+        live, spoof = s[y == 1], s[y == 0]
+        measure = _auc if metric == "auc" else _hter_at_eer
+        values = np.array([measure(rng.choice(live, len(live)), rng.choice(spoof, len(spoof))) for _ in range(samples)])
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
 
-def _one_metric(live: Array, spoof: Array, *, metric: str, threshold: float | None) -> float:
-    if metric == "auc":  # Mann-Whitney: P(live > spoof) + P(equal) / 2
-        ordered = np.sort(spoof)
-        below, upto = np.searchsorted(ordered, live, "left"), np.searchsorted(ordered, live, "right")
-        return float(np.mean(below + upto) / 2 / len(spoof))
-    s = np.concatenate([live, spoof])
-    y = np.concatenate([np.ones(len(live), int), np.zeros(len(spoof), int)])
-    if metric == "hter_at_half":
-        t = 0.5
-    elif metric == "hter" and threshold is not None:
-        t = threshold
-    else:
-        t = _equal_error(s, y)
-    return sum(_error_rates(s, y, t)) / 2
+def _auc(live: Array, spoof: Array) -> float:
+    """Mann-Whitney: P(live > spoof) + P(equal) / 2; a tenth of scikit-learn's time, which resampling needs."""
+    ordered = np.sort(spoof)
+    below, upto = np.searchsorted(ordered, live, "left"), np.searchsorted(ordered, live, "right")
+    return float(np.mean(below + upto) / 2 / len(spoof))
+
+
+def _hter_at_eer(live: Array, spoof: Array) -> float:
+    s, y = np.concatenate([live, spoof]), np.repeat([1, 0], [len(live), len(spoof)])
+    return sum(_error_rates(s, y, _equal_error(s, y))) / 2
 
 
 def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[Array, Array]:
