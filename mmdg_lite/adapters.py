@@ -1,0 +1,195 @@
+"""Cross-modal adapters: small bottlenecks that let one modality's tokens be updated by another's.
+
+`CrossAdapter` is the bottleneck with plain attention, `UAdapterPP` (U-Adapter++) the one of MMDG++ with attention under
+certainty, `UAdapter` the one of MMDG. All start as the zero function, so that training starts at CLIP itself.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from mmdg_lite.attention import CertaintyAttention, CrossAttention, Noise
+from mmdg_lite.convolution import CentralDifferenceConv2d
+from mmdg_lite.uncertainty import Sampling
+
+__all__ = ["CentralDifferenceConv2d", "CertaintyAttention", "CrossAdapter", "CrossAttention", "UAdapter", "UAdapterPP"]
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """x * sigmoid(1.702 x), the activation of OpenAI's CLIP."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+class CrossAdapter(nn.Module):
+    """Bottleneck adapter from a sending to a receiving modality, with plain cross-attention.
+
+    a = LN(QuickGELU(W_receiver h)), b = LN'(QuickGELU(W_sender c)); y = a + attention(b, a); y = y + W_mlp LN'(y);
+    central difference convolution over the patches and over the class token; QuickGELU; zero-initialised projection
+    back to the trunk's width. LN' serves twice. (MMDG++, U-Adapter++ without its uncertainty.)
+
+    Args:
+        width: C, the trunk's width.
+        dim: d, the adapter's width.
+        heads: attention heads.
+        theta: share of the central difference in the convolution.
+        attention: the attention between the two sides, plain by default.
+        released: let the content of a missing receiver through a multiplication by zero, as the released code does:
+            its NaN or inf reach the result (D13).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        dim: int = 8,
+        heads: int = 8,
+        theta: float = 0.5,
+        attention: CrossAttention | None = None,
+        released: bool = False,
+    ) -> None:
+        super().__init__()
+        self.released = released
+        self.down_receiver = nn.Linear(width, dim)
+        self.down_sender = nn.Linear(width, dim)
+        self.norm_receiver = nn.LayerNorm(dim)
+        self.norm_sender = nn.LayerNorm(dim)
+        self.attention = attention if attention is not None else CrossAttention(dim, heads)
+        self.mlp = nn.Linear(dim, dim)
+        self.convolution = CentralDifferenceConv2d(dim, theta=theta)
+        self.up = nn.Linear(dim, width)
+        for linear in (self.down_receiver, self.down_sender, self.mlp):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(
+        self,
+        receiver: Tensor,
+        sender: Tensor,
+        *,
+        receiver_present: Tensor | None = None,
+        sender_present: Tensor | None = None,
+        noise: Noise | None = None,
+        selection: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The receiver's update from one sender.
+
+        Args:
+            receiver, sender: layer-normalised trunk tokens, B x N x C with N = 1 + grid^2.
+            receiver_present, sender_present: B bools; None means present in every sample. Where the sender is missing
+                the adapter attends to the receiver's own tokens; where the receiver is missing both results are zero.
+            noise, selection, generator: see `CertaintyAttention.forward`.
+
+        Returns:
+            (update B x N x C, certainty B x N x 1 in [0, 1]).
+        """
+        if receiver.shape != sender.shape:
+            raise ValueError(f"receiver {tuple(receiver.shape)} and sender {tuple(sender.shape)} must have one shape")
+        if not self.released:
+            receiver = _masked(receiver, receiver_present)
+        sender = _masked(sender, sender_present)
+        a = self.norm_receiver(quick_gelu(self.down_receiver(receiver)))  # B x N x d
+        b = self.norm_sender(quick_gelu(self.down_sender(sender)))  # B x N x d
+        if sender_present is not None:
+            b = torch.where(_per_token(sender_present), b, a)
+        attended, certainty = self.attention(b, a, noise=noise, selection=selection, generator=generator)
+        y = a + attended
+        y = y + self.mlp(self.norm_sender(y))
+        y = self.up(quick_gelu(self.convolution.forward_tokens(y)))  # B x N x C
+        if receiver_present is None:
+            return y, certainty
+        if self.released:
+            return y * _per_token(receiver_present).to(y.dtype), certainty * _per_token(receiver_present)
+        return _masked(y, receiver_present), _masked(certainty, receiver_present)
+
+
+class UAdapterPP(CrossAdapter):
+    """U-Adapter++ of MMDG++: the cross-modal adapter whose attention trusts certain queries more.
+
+    Args:
+        width, dim, heads, theta: as in `CrossAdapter`.
+        samples, rate, sampling: as in `CertaintyAttention`.
+        released: reproduce the released code's faults in this module (D2, D12, D13).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        dim: int = 8,
+        heads: int = 8,
+        samples: int = 50,
+        rate: float = 2.5,
+        theta: float = 0.5,
+        sampling: Sampling = "moments",
+        released: bool = False,
+    ) -> None:
+        attention = CertaintyAttention(dim, heads, samples=samples, rate=rate, sampling=sampling, released=released)
+        super().__init__(width, dim=dim, heads=heads, theta=theta, attention=attention, released=released)
+
+
+class UAdapter(nn.Module):
+    """U-Adapter of MMDG (MMDG paper, eq. 4): certainty comes from outside, as a map over the sender's tokens.
+
+    r = QuickGELU(W_1 receiver), s = QuickGELU(W_2 sender); row i of the attention logits is multiplied by the certainty
+    of the sender's token i; y = LN(r + attention); central difference convolution; QuickGELU; dropout; zero-initialised
+    projection back to the trunk's width.
+
+    Args:
+        width: C, the trunk's width.
+        dim, heads, theta: as in `CrossAdapter`.
+        dropout: probability of dropping in the bottleneck, in training.
+    """
+
+    def __init__(self, width: int, *, dim: int = 8, heads: int = 8, theta: float = 0.5, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.down_receiver = nn.Linear(width, dim)
+        self.down_sender = nn.Linear(width, dim)
+        self.attention = CrossAttention(dim, heads)
+        self.norm = nn.LayerNorm(dim)
+        self.convolution = CentralDifferenceConv2d(dim, theta=theta)
+        self.dropout = nn.Dropout(dropout)
+        self.up = nn.Linear(dim, width)
+        for linear in (self.down_receiver, self.down_sender):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(
+        self,
+        receiver: Tensor,
+        sender: Tensor,
+        certainty: Tensor,
+        *,
+        receiver_present: Tensor | None = None,
+        sender_present: Tensor | None = None,
+    ) -> Tensor:
+        """The receiver's update from one sender.
+
+        Args:
+            receiver, sender: layer-normalised trunk tokens, B x N x C.
+            certainty: of the sender's tokens, B x N x C (averaged over channels here) or B x N x 1, in [0, 1].
+            receiver_present, sender_present: B bools; the update is zero where either side is missing.
+
+        Returns:
+            Update B x N x C.
+        """
+        receiver, sender = _masked(receiver, receiver_present), _masked(sender, sender_present)
+        certainty = _masked(certainty, sender_present).mean(dim=-1, keepdim=True)  # B x N x 1
+        r = quick_gelu(self.down_receiver(receiver))  # B x N x d
+        s = quick_gelu(self.down_sender(sender))
+        y = self.norm(r + self.attention.attend(certainty.to(s.dtype) * self.attention.query_sender(s), r))
+        y = self.up(self.dropout(quick_gelu(self.convolution.forward_tokens(y))))  # B x N x C
+        return _masked(_masked(y, receiver_present), sender_present)
+
+
+def _per_token(present: Tensor) -> Tensor:
+    """B bools as B x 1 x 1, to be broadcast over tokens and channels."""
+    return present[:, None, None]
+
+
+def _masked(x: Tensor, present: Tensor | None) -> Tensor:
+    """`x` with the samples that are not present replaced by zeros, whatever they hold (also NaN)."""
+    return x if present is None else torch.where(_per_token(present), x, torch.zeros_like(x))

@@ -1,0 +1,177 @@
+"""Cross-attention between two modalities' tokens: plain, and under the certainty of its queries.
+
+Throughout, the *receiver* is the modality whose tokens are being updated (its keys and values), the *sender* the
+modality that tells it where to look (its queries).
+"""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mmdg_lite.uncertainty import SAMPLING_METHODS, Sampling, certainty, sample_moments
+
+Noise = tuple[Tensor, Tensor]
+"""Standard normal draws for the sender's and the receiver's queries, each K x B x N x d."""
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of the sender's queries over the receiver's keys and values; every query fully certain.
+
+    Args:
+        dim: width d of the tokens.
+        heads: number of heads, a divisor of `dim`.
+    """
+
+    def __init__(self, dim: int = 8, heads: int = 8) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"{heads} heads do not divide the width {dim}")
+        self.heads = heads
+        self.query_sender = nn.Linear(dim, dim, bias=False)
+        self.key = nn.Linear(dim, dim, bias=False)
+        self.value = nn.Linear(dim, dim, bias=False)
+        self.out = nn.Linear(dim, dim)
+
+    def attend(self, query: Tensor, receiver: Tensor) -> Tensor:
+        """softmax(q k^T / sqrt(d / heads)) v and the output projection; B x N x d in and out."""
+        split = "b n (heads e) -> b heads n e"
+        q = rearrange(query, split, heads=self.heads)  # B x heads x N x d/heads
+        k = rearrange(self.key(receiver), split, heads=self.heads)
+        v = rearrange(self.value(receiver), split, heads=self.heads)
+        attended = functional.scaled_dot_product_attention(q, k, v)
+        return self.out(rearrange(attended, "b heads n e -> b n (heads e)"))
+
+    def forward(
+        self,
+        sender: Tensor,
+        receiver: Tensor,
+        *,
+        noise: Noise | None = None,
+        selection: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Returns (attended tokens B x N x d, certainty of ones B x N x 1); random numbers are not needed."""
+        query = self.query_sender(sender)
+        return self.attend(query, receiver), torch.ones_like(query[..., :1])
+
+
+class CertaintyAttention(CrossAttention):
+    """Cross-attention whose query tokens are chosen and scaled by their certainty (MMDG++, U-Adapter++).
+
+    1. Both sides give each token a query as a Gaussian: mean M q and log-variance S q (linear, no bias).
+    2. K draws give its sample mean (the query) and its uncertainty u, the unbiased sample variance averaged over the
+       d channels, detached; certainty U = exp(-rate u).
+    3. One of the two queries is taken, token by token. In training the sender's with probability U_b / (U_a + U_b) =
+       sigmoid(rate (u_a - u_b)), so that less certain regions are still visited sometimes; in evaluation the more
+       certain one, the receiver's own on a tie.
+    4. The logits of a token's query are multiplied by its certainty, which flattens the attention of doubtful
+       queries. Scaling the query does it exactly: U (q k^T) = (U q) k^T.
+
+    Args:
+        dim, heads: width d and number of heads.
+        samples: K, the number of draws.
+        rate: r, how fast certainty falls with variance.
+        sampling: how the draws' statistics are obtained in training, see `uncertainty.sample_moments`. Evaluation uses
+            expectations and is deterministic (D12).
+        released: reproduce the released code: the sender's query is always taken in training (D2), and evaluation
+            samples too (D12).
+    """
+
+    def __init__(
+        self,
+        dim: int = 8,
+        heads: int = 8,
+        *,
+        samples: int = 50,
+        rate: float = 2.5,
+        sampling: Sampling = "moments",
+        released: bool = False,
+    ) -> None:
+        super().__init__(dim, heads)
+        if sampling not in SAMPLING_METHODS:
+            raise ValueError(f"unknown sampling method {sampling!r}; choose one of {', '.join(SAMPLING_METHODS)}")
+        self.samples = samples
+        self.rate = rate
+        self.sampling: Sampling = sampling
+        self.released = released
+        self.query_receiver = nn.Linear(dim, dim, bias=False)
+        self.mean_sender = nn.Linear(dim, dim, bias=False)
+        self.mean_receiver = nn.Linear(dim, dim, bias=False)
+        self.log_variance_sender = nn.Linear(dim, dim, bias=False)
+        self.log_variance_receiver = nn.Linear(dim, dim, bias=False)
+
+    def forward(
+        self,
+        sender: Tensor,
+        receiver: Tensor,
+        *,
+        noise: Noise | None = None,
+        selection: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Attend with the chosen queries.
+
+        Args:
+            sender, receiver: B x N x d tokens of the two sides.
+            noise: the draws, sender's and receiver's, K x B x N x d each; forces Monte Carlo sampling.
+            selection: uniforms in [0, 1), B x N x 1, for the choice in training; evaluation ignores them.
+            generator: source of whatever random numbers are not given.
+
+        Returns:
+            (attended tokens B x N x d, certainty of the chosen queries B x N x 1 in [0, 1], without gradient).
+        """
+        noise_sender, noise_receiver = noise if noise is not None else (None, None)
+        query_b, u_b = self._sample(
+            self.query_sender(sender), self.mean_sender, self.log_variance_sender, noise_sender, generator
+        )
+        query_a, u_a = self._sample(
+            self.query_receiver(receiver), self.mean_receiver, self.log_variance_receiver, noise_receiver, generator
+        )
+        certainty_a, certainty_b = certainty(u_a, self.rate), certainty(u_b, self.rate)
+        take_sender = self._choose(u_a, u_b, certainty_a, certainty_b, selection, generator)  # B x N x 1 bool
+        query = torch.where(take_sender, query_b, query_a)
+        chosen = torch.where(take_sender, certainty_b, certainty_a)
+        return self.attend(chosen.to(query.dtype) * query, receiver), chosen
+
+    def _sample(
+        self,
+        query: Tensor,
+        mean: nn.Linear,
+        log_variance: nn.Linear,
+        noise: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Sample mean B x N x d and uncertainty B x N x 1 of one side's queries, in at least float32."""
+        method: Sampling = self.sampling if self.training or self.released else "expected"
+        if noise is not None:
+            method = "monte_carlo"
+        precise = torch.promote_types(query.dtype, torch.float32)
+        sample_mean, variance = sample_moments(
+            mean(query).to(precise),
+            log_variance(query).to(precise),
+            self.samples,
+            method=method,
+            generator=generator,
+            noise=noise,
+        )
+        return sample_mean.to(query.dtype), variance.detach().mean(dim=-1, keepdim=True)
+
+    def _choose(
+        self,
+        u_a: Tensor,
+        u_b: Tensor,
+        certainty_a: Tensor,
+        certainty_b: Tensor,
+        selection: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """True where the sender's query is taken, B x N x 1."""
+        if not self.training:
+            return certainty_b > certainty_a
+        if self.released:  # (U_a + U_b) / U_b is at least 1, or undefined where both certainties underflow (D2)
+            return (certainty_a + certainty_b) / certainty_b >= 1
+        if selection is None:
+            device = u_a.device if generator is None else generator.device
+            selection = torch.rand(u_a.shape, generator=generator, device=device, dtype=u_a.dtype).to(u_a.device)
+        return selection < torch.sigmoid(self.rate * (u_a - u_b))

@@ -1,0 +1,358 @@
+"""MMDG++ assembled: a frozen CLIP, three modalities' own tokens, adapters between them, prompts and a joint head.
+
+The same class without one or the other part gives the baselines: `ModelConfig` says which parts are there.
+"""
+
+import enum
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from einops import rearrange, repeat
+from open_clip import CLIP
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mmdg_lite.adapters import CrossAdapter, UAdapterPP
+from mmdg_lite.clip import load_clip
+from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.outputs import Batch, Output
+from mmdg_lite.prompts import AsymmetricDomainPrompts
+from mmdg_lite.uncertainty import Sampling
+
+AdapterKind = Literal["uncertainty", "plain", "none"]
+PromptKind = Literal["asymmetric", "shared", "none"]
+RELEASED_SPOOF_CLASSES = 4
+
+
+class Stream(enum.IntEnum):
+    """Whose query a noise tensor is for, in the order in which an adapter takes the pair."""
+
+    SENDER = 1
+    RECEIVER = 2
+
+
+NoiseSource = Callable[[int, Modality, Modality, Stream], Tensor]
+"""(block from 0, receiver, sender, stream) to standard normal draws K x B x N x d."""
+
+
+class MMDGPlusPlus(nn.Module):
+    """MMDG++ over a frozen CLIP (MMDG++, sections on the trunk, U-Adapter++ and ADPs).
+
+    Per modality trainable: class token, positional embedding and visual projection (copies of CLIP's), one adapter per
+    block shared by its two senders, and prompts; for all: a linear head over the L2-normalised, concatenated features.
+
+    Args:
+        clip: open_clip's CLIP; it is frozen here and kept as `self.clip`.
+        source_domains: names of the S training domains, in the order of the batch's `domain` numbers.
+        released: reproduce the released code's faults in the forward pass (D2, D4, D7, D8, D12, D13).
+        adapters: "uncertainty" (U-Adapter++), "plain" (the same without uncertainty) or "none".
+        prompts: "asymmetric" (ADPs), "shared" (one live and one spoof class for all domains) or "none" (a linear
+            classifier of live against spoof per modality).
+        train_tokens: whether class tokens, positional embeddings and projections are trained.
+        dim, heads, samples, rate, theta, sampling: of the adapters, see `UAdapterPP`.
+        context: learnable context vectors per class and modality.
+        token_ids, positions: own sentences, see `AsymmetricDomainPrompts`.
+    """
+
+    def __init__(
+        self,
+        clip: CLIP,
+        source_domains: Sequence[str],
+        *,
+        released: bool = False,
+        adapters: AdapterKind = "uncertainty",
+        prompts: PromptKind = "asymmetric",
+        train_tokens: bool = True,
+        dim: int = 8,
+        heads: int = 8,
+        samples: int = 50,
+        rate: float = 2.5,
+        theta: float = 0.5,
+        sampling: Sampling = "moments",
+        context: int = 5,
+        token_ids: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.clip = clip.requires_grad_(False)
+        self.released = released
+        self.source_domains = tuple(source_domains)
+        self.generator: torch.Generator | None = None
+        visual = clip.visual
+        width, layers = visual.conv1.out_channels, len(visual.transformer.resblocks)
+        self.class_tokens = _copies(visual.class_embedding)  # each C
+        self.positions = _copies(visual.positional_embedding)  # each N x C
+        self.projections = _copies(visual.proj)  # each C x D
+        if released:  # the released code trains CLIP's own class token as RGB's (D7)
+            self.class_tokens[Modality.RGB.value] = visual.class_embedding
+        for parameter in (*self.class_tokens.values(), *self.positions.values(), *self.projections.values()):
+            parameter.requires_grad_(train_tokens)
+        embed_dim = visual.proj.shape[1]
+        self.prompts: AsymmetricDomainPrompts | None = None
+        self.classifiers: nn.ModuleDict | None = None
+        if prompts == "none":
+            self.classifiers = nn.ModuleDict({modality.value: nn.Linear(embed_dim, 2) for modality in MODALITIES})
+        else:
+            self.prompts = AsymmetricDomainPrompts(
+                clip,
+                _spoof_classes(self.source_domains, prompts, released),
+                context=context,
+                token_ids=token_ids,
+                positions=positions,
+            )
+
+        def adapter() -> CrossAdapter:
+            if adapters == "plain":
+                return CrossAdapter(width, dim=dim, heads=heads, theta=theta, released=released)
+            return UAdapterPP(
+                width,
+                dim=dim,
+                heads=heads,
+                samples=samples,
+                rate=rate,
+                theta=theta,
+                sampling=sampling,
+                released=released,
+            )
+
+        depth = 0 if adapters == "none" else layers
+        self.adapters = nn.ModuleDict(
+            {modality.value: nn.ModuleList(adapter() for _ in range(depth)) for modality in MODALITIES}
+        )
+        self.head = nn.Linear(len(MODALITIES) * embed_dim, 2)
+
+    def branches(self) -> list[tuple[nn.Parameter, Modality | None]]:
+        """Every parameter with the modality that it belongs to, None for the head and the frozen CLIP.
+
+        The order is that of the released code (its ReGrad depends on it, D1): tokens, positions, projections, prompts,
+        frozen CLIP, adapters, head.
+        """
+        return list(self._branches())
+
+    def _branches(self) -> Iterator[tuple[nn.Parameter, Modality | None]]:
+        for group in (self.class_tokens, self.positions, self.projections):
+            yield from ((group[modality.value], modality) for modality in MODALITIES)
+        if self.prompts is not None:
+            yield from ((self.prompts.contexts[modality.value], modality) for modality in MODALITIES)
+        tokens = {id(parameter) for parameter in self.class_tokens.values()}
+        yield from ((parameter, None) for parameter in self.clip.parameters() if id(parameter) not in tokens)
+        for modality in MODALITIES:
+            yield from ((parameter, modality) for parameter in self.adapters[modality.value].parameters())
+        if self.classifiers is not None:
+            for modality in MODALITIES:
+                yield from ((parameter, modality) for parameter in self.classifiers[modality.value].parameters())
+        yield from ((parameter, None) for parameter in self.head.parameters())
+
+    def train(self, mode: bool = True) -> "MMDGPlusPlus":
+        """Training mode for everything but the frozen CLIP."""
+        super().train(mode)
+        self.clip.eval()
+        return self
+
+    def trainable_state_dict(self) -> dict[str, Tensor]:
+        """Everything that is not the frozen CLIP: what a checkpoint of this model needs to hold."""
+        return {name: value for name, value in self.state_dict().items() if not name.startswith("clip.")}
+
+    def load_trainable_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Load what `trainable_state_dict` gave. Raises `ValueError` naming entries that do not fit."""
+        own = self.trainable_state_dict()
+        problems = [f"missing {name}" for name in own if name not in state]
+        problems += [f"unexpected {name}" for name in state if name not in own]
+        problems += [
+            f"{name} has shape {tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
+            for name in own
+            if name in state and state[name].shape != own[name].shape
+        ]
+        if problems:
+            raise ValueError(f"these weights are not of this model: {'; '.join(problems[:5])}")
+        self.load_state_dict(state, strict=False)
+
+    def forward(self, batch: Batch, *, noise: NoiseSource | None = None) -> Output:
+        """Classify a batch of face triplets.
+
+        Args:
+            batch: see `outputs.Batch`; a missing modality's image may hold anything, or its key may be absent.
+            noise: draws for the adapters' queries instead of random ones.
+
+        Raises:
+            ValueError: images of different sizes, or a sample without any modality.
+        """
+        images, present = self._inputs(batch)  # 3 x B x 3 x H x W, B x 3
+        x = self._embed(images)  # (3 B) x N x C
+        token_certainty = []
+        for layer, block in enumerate(self.clip.visual.transformer.resblocks):
+            x = x + block.ls_1(block.attention(block.ln_1(x)))
+            h = block.ln_2(x)
+            x = x + block.ls_2(block.mlp(h))
+            if len(self.adapters[Modality.RGB.value]):
+                update, certainty = self._exchange(layer, h, present, noise)
+                x = x + update
+                token_certainty.append(certainty)
+        class_token = rearrange(self.clip.visual.ln_post(x[:, 0]), "(m b) c -> m b c", m=len(MODALITIES))
+        projections = torch.stack([self.projections[modality.value] for modality in MODALITIES])  # 3 x C x D
+        features = rearrange(class_token @ projections.to(class_token.dtype), "m b d -> b m d")
+        if self.released:
+            head_input = functional.normalize(features, dim=-1) * present[..., None].to(features.dtype)
+        else:
+            features = torch.where(present[..., None], features, torch.zeros_like(features))
+            head_input = functional.normalize(features, dim=-1)
+        return Output(
+            logits=self.head(rearrange(head_input, "b m d -> b (m d)")),
+            modality_logits=self._modality_logits(features),
+            features=features,
+            certainty=self._modality_certainty(token_certainty, present),
+            token_certainty=tuple(token_certainty),
+            present=present,
+        )
+
+    def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The three images stacked, 3 x B x 3 x H x W, and presence B x 3; missing images become zeros (D13)."""
+        given = next(batch[modality.value] for modality in MODALITIES if batch.get(modality.value) is not None)
+        present = batch.get("present")
+        if present is None:
+            present = torch.ones(len(given), len(MODALITIES), dtype=torch.bool, device=given.device)
+        images = []
+        for modality in MODALITIES:
+            image = batch.get(modality.value)
+            if image is None:
+                image = torch.zeros_like(given)
+                present = present & (torch.arange(len(MODALITIES), device=present.device) != modality.index)
+            if image.shape[-2:] != given.shape[-2:]:
+                raise ValueError(f"{modality.value} is {tuple(image.shape[-2:])}, another is {tuple(given.shape[-2:])}")
+            images.append(repeat(image, "b 1 h w -> b 3 h w") if image.shape[1] == 1 else image)
+        if not bool(present.any(dim=1).all()):
+            raise ValueError("a sample without any modality cannot be classified")
+        stacked = torch.stack(images)
+        if not self.released:
+            there = rearrange(present, "b m -> m b 1 1 1")
+            stacked = torch.where(there, stacked, torch.zeros_like(stacked))
+        return stacked, present
+
+    def _embed(self, images: Tensor) -> Tensor:
+        """Patch, class and positional embeddings of each modality, 3 x B x 3 x H x W to (3 B) x N x C."""
+        visual = self.clip.visual
+        patches = rearrange(visual.conv1(rearrange(images, "m b c h w -> (m b) c h w")), "mb c h w -> mb (h w) c")
+        class_tokens = torch.stack([self.class_tokens[modality.value] for modality in MODALITIES])  # 3 x C
+        positions = torch.stack([self.positions[modality.value] for modality in MODALITIES])  # 3 x N x C
+        if positions.shape[1] != 1 + patches.shape[1]:
+            raise ValueError(f"this CLIP takes {tuple(visual.image_size)} images, got {tuple(images.shape[-2:])}")
+        batch = images.shape[1]
+        class_tokens = repeat(class_tokens, "m c -> (m b) 1 c", b=batch)
+        tokens = torch.cat([class_tokens.to(patches.dtype), patches], dim=1)  # (3 B) x N x C
+        return visual.ln_pre(tokens + repeat(positions, "m n c -> (m b) n c", b=batch).to(tokens.dtype))
+
+    def _exchange(self, layer: int, h: Tensor, present: Tensor, noise: NoiseSource | None) -> tuple[Tensor, Tensor]:
+        """Adapters of one block: update (3 B) x N x C and certainties B x 3 x 2 x N."""
+        tokens = dict(zip(MODALITIES, h.chunk(len(MODALITIES)), strict=True))  # each B x N x C
+        updates, certainties = [], []
+        for receiver in MODALITIES:
+            senders = receiver.others
+            there = present[:, receiver.index]
+            update, certainty = self.adapters[receiver.value][layer](
+                torch.cat([tokens[receiver]] * 2),  # (2 B) x N x C: both senders in one call
+                torch.cat([tokens[sender] for sender in senders]),
+                receiver_present=torch.cat([there, there]),
+                sender_present=torch.cat([present[:, sender.index] for sender in senders]),
+                noise=None if noise is None else _paired_noise(noise, layer, receiver, senders),
+                generator=self.generator,
+            )
+            updates.append(sum(update.chunk(2)))
+            certainties.append(rearrange(certainty, "(s b) n 1 -> b s n", s=2))
+        return torch.cat(updates), torch.stack(certainties, dim=1)
+
+    def _modality_certainty(self, token_certainty: list[Tensor], present: Tensor) -> Tensor:
+        """Certainty of each modality's class token in the last block, averaged over its present senders, B x 3."""
+        if not token_certainty:
+            return present.float()
+        of_class_token = token_certainty[-1][..., 0]  # B x 3 x 2
+        senders = torch.tensor([[sender.index for sender in modality.others] for modality in MODALITIES])
+        counted = present[:, senders.to(present.device)]  # B x 3 x 2
+        if self.released:
+            counted = torch.ones_like(counted)
+        counted = counted | ~counted.any(dim=-1, keepdim=True)  # without any sender: the calls on its own tokens
+        weight = counted.to(of_class_token.dtype)
+        return (of_class_token * weight).sum(dim=-1) / weight.sum(dim=-1)
+
+    def _modality_logits(self, features: Tensor) -> Tensor:
+        """One classifier's logits per modality, B x 3 x D to B x 3 x classes, class 0 live."""
+        unit = functional.normalize(features, dim=-1)
+        if self.prompts is not None:
+            scale = self.clip.logit_scale.exp()
+            return scale * torch.einsum("bmd,mcd->bmc", unit, self.prompts().to(unit.dtype))
+        assert self.classifiers is not None
+        return torch.stack([self.classifiers[m.value](unit[:, m.index]) for m in MODALITIES], dim=1)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which model, made of which parts."""
+
+    source_domains: tuple[str, ...]  # names of the training domains
+    clip: str = "tiny"  # "tiny", "ViT-B-16", or another open_clip architecture
+    clip_checkpoint: str | None = None  # local weights for it; None: the shipped or published ones; "random": none
+    adapters: AdapterKind = "uncertainty"  # U-Adapter++, the same without uncertainty, or none
+    prompts: PromptKind = "asymmetric"  # ADPs, one spoof class for all domains, or linear classifiers
+    train_tokens: bool = True  # train class tokens, positional embeddings and projections
+    dim: int = 8  # width of the adapters
+    heads: int = 8  # attention heads of the adapters
+    samples: int = 50  # Monte Carlo samples K of each query
+    rate: float = 2.5  # certainty rate r
+    theta: float = 0.5  # share of the central difference
+    sampling: Sampling = "moments"  # how the samples' statistics are drawn in training
+    context: int = 5  # learnable context vectors per class and modality
+    released: bool = False  # reproduce the released code's faults
+    seed: int = 0  # of the initialisation
+
+
+def build(config: ModelConfig) -> MMDGPlusPlus:
+    """The model that a configuration describes, initialised from its seed, in training mode.
+
+    Raises whatever `clip.load_clip` raises when weights are missing or foreign.
+    """
+    clip = load_clip(config.clip, checkpoint=config.clip_checkpoint)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return MMDGPlusPlus(
+            clip,
+            config.source_domains,
+            released=config.released,
+            adapters=config.adapters,
+            prompts=config.prompts,
+            train_tokens=config.train_tokens,
+            dim=config.dim,
+            heads=config.heads,
+            samples=config.samples,
+            rate=config.rate,
+            theta=config.theta,
+            sampling=config.sampling,
+            context=config.context,
+        )
+
+
+def _copies(parameter: Tensor) -> nn.ParameterDict:
+    """One trainable copy of a CLIP parameter per modality."""
+    return nn.ParameterDict({m.value: nn.Parameter(parameter.detach().clone()) for m in MODALITIES})
+
+
+def _spoof_classes(source_domains: tuple[str, ...], prompts: PromptKind, released: bool) -> tuple[str, ...]:
+    """Names of the spoof classes: the source domains, one for all, or the released code's fixed number (D8)."""
+    if prompts == "shared":
+        return ("all",)
+    if not released:
+        return source_domains
+    if len(source_domains) > RELEASED_SPOOF_CLASSES:
+        raise ValueError(f"the released model has {RELEASED_SPOOF_CLASSES} spoof classes, got {source_domains}")
+    unused = range(len(source_domains), RELEASED_SPOOF_CLASSES)
+    return source_domains + tuple(f"unused-{i}" for i in unused)
+
+
+def _paired_noise(
+    noise: NoiseSource, layer: int, receiver: Modality, senders: tuple[Modality, Modality]
+) -> tuple[Tensor, Tensor]:
+    """Draws for the sender's and the receiver's queries, the two senders joined along the batch: K x (2 B) x N x d."""
+    of_sender, of_receiver = (
+        torch.cat([noise(layer, receiver, sender, stream) for sender in senders], dim=1) for stream in Stream
+    )
+    return of_sender, of_receiver

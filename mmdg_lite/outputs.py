@@ -1,0 +1,88 @@
+"""What a model says about a batch, and the losses that follow from it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mmdg_lite.modality import MODALITIES
+
+Batch = dict[str, Tensor]
+"""`rgb`, `depth`, `infrared`: B x 3 x H x W (or B x 1 x H x W), normalised with CLIP's mean and std; `present`:
+B x 3 bools (absent: all are); for training also `label`: B (1 live, 0 spoof) and `domain`: B (position in the source
+domains)."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """Result of a forward pass; modalities in the order RGB, depth, infrared.
+
+    logits: B x 2, spoof and live, of the head over all modalities.
+    modality_logits: B x 3 x classes, class 0 live, the others spoof; one classifier per modality.
+    features: B x 3 x D, projected features before normalisation; zero where the modality is missing.
+    certainty: B x 3 in [0, 1], certainty of each modality's class token in the last block; zero where it is missing.
+    token_certainty: one tensor per block, B x 3 receivers x 2 senders x N (senders in the usual order); empty for
+        models without adapters.
+    present: B x 3 bools.
+    """
+
+    logits: Tensor
+    modality_logits: Tensor
+    features: Tensor
+    certainty: Tensor
+    token_certainty: tuple[Tensor, ...]
+    present: Tensor
+
+    def score(self) -> Tensor:
+        """P(live) by the head, B, in [0, 1]."""
+        return self.logits.float().softmax(dim=-1)[:, 1]
+
+    def text_score(self) -> Tensor:
+        """P(live) by the modality classifiers, B: live against the closest spoof, mean over present modalities."""
+        logits = self.modality_logits.float()
+        margin = logits[..., 0] - logits[..., 1:].amax(dim=-1)  # B x 3
+        probability = torch.where(self.present, margin.sigmoid(), torch.zeros_like(margin))
+        return probability.sum(dim=-1) / self.present.sum(dim=-1).clamp(min=1)
+
+    def mean_certainty(self) -> list[Tensor]:
+        """U_R, U_D, U_I: certainty averaged over the samples that have the modality (0 if none has); three scalars."""
+        total = torch.where(self.present, self.certainty, torch.zeros_like(self.certainty)).sum(dim=0)  # 3
+        return list((total / self.present.sum(dim=0).clamp(min=1)).unbind())
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Cross-entropy of the head (`total`) and of each modality's classifier (None where no sample has the modality)."""
+
+    total: Tensor
+    modalities: tuple[Tensor | None, Tensor | None, Tensor | None]
+
+
+def class_targets(label: Tensor, domain: Tensor, classes: int) -> Tensor:
+    """Class of each sample for the modality classifiers: 0 live, else 1 + source domain (1 if spoof is one class).
+
+    Raises:
+        ValueError: a spoof sample whose domain has no class.
+    """
+    if classes == 2:
+        return 1 - label
+    target = torch.where(label == 1, torch.zeros_like(domain), 1 + domain)
+    if bool((target < 0).any()) or bool((target >= classes).any()) or bool(((label == 0) & (target == 0)).any()):
+        raise ValueError(f"domains must be positions among the {classes - 1} source domains, got {domain.tolist()}")
+    return target
+
+
+def losses(output: Output, batch: Batch) -> Losses:
+    """Losses of one batch (MMDG++, L_total and L_m): each modality's is averaged over the samples that have it."""
+    label = batch["label"]
+    target = class_targets(label, batch["domain"], output.modality_logits.shape[-1])  # B
+    per_modality: list[Tensor | None] = []
+    for m in range(len(MODALITIES)):
+        members = output.present[:, m]
+        if bool(members.any()):
+            per_modality.append(functional.cross_entropy(output.modality_logits[members, m].float(), target[members]))
+        else:
+            per_modality.append(None)
+    r, d, i = per_modality
+    return Losses(functional.cross_entropy(output.logits.float(), label), (r, d, i))

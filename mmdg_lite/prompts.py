@@ -1,0 +1,144 @@
+"""Asymmetric Domain Prompts (MMDG++): what live and spoof mean to CLIP's text side, learned per domain.
+
+Live faces look alike in every domain and share one class; spoofs differ from domain to domain and form one class per
+source domain. Each class of each modality owns a few learnable context vectors, which stand in for the placeholder
+tokens of hand-written sentences (`templates.py`).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange, repeat
+from open_clip import CLIP
+from open_clip.tokenizer import SimpleTokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mmdg_lite.modality import MODALITIES
+from mmdg_lite.templates import PLACEHOLDER, all_sentences
+
+
+class AsymmetricDomainPrompts(nn.Module):
+    """Text features of the classes: index 0 live, 1..S spoof in the order of `source_domains`.
+
+    Args:
+        clip: a frozen CLIP (open_clip's) with a causal text transformer. It is used, not owned: its parameters do not
+            become parameters of this module.
+        source_domains: names of the S training domains.
+        context: n, learnable vectors per class and modality, drawn from N(0, 1) as in the released code. 0 leaves
+            the plain sentences.
+        token_ids: own sentences as token ids, modalities x 2 (live, spoof) x sentences x length, zero-padded. Default:
+            the nine of `templates.py`.
+        positions: where the context vectors go in them, modalities x 2 x sentences x context. Default: on the
+            placeholder tokens (D4).
+
+    Raises:
+        ValueError: shapes that do not fit, or a sentence without `context` placeholder tokens.
+    """
+
+    def __init__(
+        self,
+        clip: CLIP,
+        source_domains: Sequence[str],
+        *,
+        context: int = 5,
+        token_ids: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        if not source_domains or len(set(source_domains)) != len(source_domains):
+            raise ValueError(f"source domains must be distinct and at least one, got {tuple(source_domains)}")
+        self._clip = [clip]  # in a list, so that the frozen model is not registered as part of this module
+        self.source_domains = tuple(source_domains)
+        self.classes = 1 + len(source_domains)
+        if token_ids is None:
+            token_ids = tokenize_sentences(context, length=clip.context_length)
+        if token_ids.ndim != 4 or token_ids.shape[:2] != (len(MODALITIES), 2):
+            raise ValueError(f"token_ids must be modalities x 2 x sentences x length, got {tuple(token_ids.shape)}")
+        token_ids = token_ids.long()
+        if positions is None:
+            positions = placeholder_positions(token_ids, context)
+        if positions.shape != (*token_ids.shape[:3], context):
+            raise ValueError(
+                f"positions must have shape {(*token_ids.shape[:3], context)}, got {tuple(positions.shape)}"
+            )
+        last = int(token_ids.argmax(dim=-1).max())  # the end-of-text token has the largest id
+        token_ids = token_ids[..., : last + 1]  # tokens after the end of text cannot be seen by it (D10)
+        self.register_buffer("token_ids", token_ids, persistent=False)
+        self.register_buffer("positions", positions.long(), persistent=False)
+        self.token_ids: Tensor
+        self.positions: Tensor
+        width = clip.token_embedding.embedding_dim
+        self.contexts = nn.ParameterDict(
+            {modality.value: nn.Parameter(torch.randn(self.classes, context, width)) for modality in MODALITIES}
+        )  # each classes x context x text width
+
+    def forward(self) -> Tensor:
+        """Unit-length class features, modalities x (1 + S) x D."""
+        return functional.normalize(self.mean_features(), dim=-1)
+
+    def mean_features(self) -> Tensor:
+        """Class features before normalisation: the mean over the sentences, modalities x (1 + S) x D."""
+        # one pass per modality: each modality's loss then goes back through its own third of the sentences only
+        return torch.stack([self._modality_features(m) for m in range(len(MODALITIES))])
+
+    def _modality_features(self, m: int) -> Tensor:
+        """Class features of one modality, (1 + S) x D."""
+        ids = torch.cat([self.token_ids[m, :1], repeat(self.token_ids[m, 1], "t l -> s t l", s=self.classes - 1)])
+        where = torch.cat([self.positions[m, :1], repeat(self.positions[m, 1], "t n -> s t n", s=self.classes - 1)])
+        context = self.contexts[MODALITIES[m].value]  # classes x context x width
+        sentences = ids.shape[1]
+        embedded = self._clip[0].token_embedding(rearrange(ids, "c t l -> (c t) l"))  # (c t) x length x width
+        embedded = embedded.to(context.dtype)
+        target = repeat(where, "c t n -> (c t) n w", w=embedded.shape[-1])
+        embedded = embedded.scatter(1, target, repeat(context, "c n w -> (c t) n w", t=sentences))
+        features = encode_embedded(self._clip[0], embedded, rearrange(ids, "c t l -> (c t) l").argmax(dim=-1))
+        return rearrange(features, "(c t) d -> c t d", t=sentences).mean(dim=1)
+
+
+def encode_embedded(clip: CLIP, embedded: Tensor, end: Tensor) -> Tensor:
+    """CLIP's text transformer from token embeddings on, read at the end-of-text position.
+
+    Args:
+        clip: open_clip's CLIP with a causal text transformer.
+        embedded: sentences x length x width, without positional embedding; length at most the context length.
+        end: index of the end-of-text token of each sentence.
+
+    Returns:
+        Text features, sentences x D, not normalised.
+    """
+    length = embedded.shape[1]
+    x = embedded + clip.positional_embedding[:length].to(embedded.dtype)
+    x = clip.transformer(x, attn_mask=clip.attn_mask[:length, :length])  # sentences x length x width
+    x = clip.ln_final(x)
+    x = x[torch.arange(len(x), device=x.device), end]  # sentences x width
+    return x @ clip.text_projection.to(x.dtype)
+
+
+def tokenize_sentences(context: int, *, length: int = 77) -> Tensor:
+    """Token ids of the sentences of `templates.py`, modalities x 2 x 9 x length."""
+    tokenizer = SimpleTokenizer(context_length=length)
+    return torch.stack([torch.stack([tokenizer(group) for group in groups]) for groups in all_sentences(context)])
+
+
+def placeholder_positions(token_ids: Tensor, context: int) -> Tensor:
+    """Indices of the last `context` placeholder tokens of each sentence.
+
+    Args:
+        token_ids: ... x length.
+        context: number of placeholders expected.
+
+    Returns:
+        ... x context.
+
+    Raises:
+        ValueError: a sentence has fewer placeholder tokens.
+    """
+    (placeholder,) = SimpleTokenizer().encode(PLACEHOLDER)
+    is_placeholder = token_ids == placeholder
+    fewest = int(is_placeholder.sum(dim=-1).min())
+    if fewest < context:
+        raise ValueError(f"a sentence has {fewest} placeholder tokens ({PLACEHOLDER!r}), {context} are needed")
+    order = torch.arange(token_ids.shape[-1], device=token_ids.device).expand_as(token_ids)
+    ranked = torch.where(is_placeholder, order, torch.full_like(order, -1)).sort(dim=-1).values
+    return ranked[..., ranked.shape[-1] - context :]

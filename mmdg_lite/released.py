@@ -1,0 +1,124 @@
+"""From the parameter names of the code released by the authors to those of this package.
+
+With these a checkpoint saved by the released code can be loaded: `model.load_state_dict(convert_state_dict(state))` for
+`MMDGPlusPlus(clip, source_domains, released=True)`. Read such files with `torch.load(path, weights_only=True)` only.
+"""
+
+import re
+from collections.abc import Mapping
+
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from torch import Tensor
+
+from mmdg_lite.modality import MODALITIES
+
+LIVE_CLASS = 1
+"""Where live stands among the released classes: spoof, live, spoof, spoof, spoof. Here it always comes first."""
+
+_ADAPTER_MODULES = {
+    "adapter_conv.conv": "convolution.conv",
+    "adapter_down_k_v": "down_receiver",
+    "adapter_down_q": "down_sender",
+    "adapter_down_1": "down_receiver",
+    "adapter_down_2": "down_sender",
+    "adapter_mlp": "mlp",
+    "adapter_up": "up",
+    "ln_k_v": "norm_receiver",
+    "ln_q": "norm_sender",
+    "ln_before": "norm",
+    "cross_attention.q_linear": "attention.query_sender",
+    "cross_attention.q_linear_1": "attention.query_sender",
+    "cross_attention.q_linear_2": "attention.query_receiver",
+    "cross_attention.k_linear": "attention.key",
+    "cross_attention.v_linear": "attention.value",
+    "cross_attention.proj": "attention.out",
+    "cross_attention.mean_mlp_1": "attention.mean_sender",
+    "cross_attention.mean_mlp_2": "attention.mean_receiver",
+    "cross_attention.std_mlp_1": "attention.log_variance_sender",
+    "cross_attention.std_mlp_2": "attention.log_variance_receiver",
+}
+
+_MODALITY_PARAMETERS = {
+    "class_token": "class_tokens",
+    "pos": "positions",
+    "visual_proj": "projections",
+    "prompts": "prompts.contexts",
+}
+
+
+def class_order(classes: int) -> list[int]:
+    """Indices that bring the released order of classes into this package's: live first, then the spoofs in order."""
+    return [LIVE_CLASS, *(c for c in range(classes) if c != LIVE_CLASS)]
+
+
+def convert_adapter_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters of one released adapter, renamed for `UAdapterPP` (or MMDG's for `UAdapter`).
+
+    Also takes the released attention alone (its `cross_attention.` prefix left out), for `CertaintyAttention`.
+
+    Raises:
+        KeyError: a name that no released adapter has.
+    """
+    return {_adapter_name(name): value for name, value in state.items()}
+
+
+def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters of a whole released MMDG++, renamed for `MMDGPlusPlus`; prompts reordered to live first.
+
+    The released model shares one tensor between RGB's class token and CLIP's (D7); it is given under both names.
+
+    Raises:
+        KeyError: a name that the released model does not have.
+    """
+    converted = {}
+    for name, value in state.items():
+        new = _model_name(name)
+        converted[new] = value[class_order(len(value))] if new.startswith("prompts.") else value
+    token = f"class_tokens.{MODALITIES[0].value}"
+    if token in converted:
+        converted.setdefault("clip.visual.class_embedding", converted[token])
+    return converted
+
+
+def released_positions(token_ids: Tensor, context: int) -> Tensor:
+    """Where the released code puts the context vectors: the last `context` *words* counted as if each were one token.
+
+    Wherever a word splits into several BPE tokens this is too early (D4).
+
+    Args:
+        token_ids: ... x length, with start- and end-of-text tokens.
+        context: number of context vectors.
+
+    Returns:
+        ... x context token indices.
+    """
+    tokenizer = SimpleTokenizer()
+    ends_word = torch.zeros(tokenizer.vocab_size, dtype=torch.bool)
+    ends_word[[i for token, i in tokenizer.encoder.items() if token.endswith("</w>") and token[0].isalnum()]] = True
+    end = token_ids.argmax(dim=-1, keepdim=True)
+    inside = torch.arange(token_ids.shape[-1]) < end  # ... x length
+    words = (ends_word[token_ids] & inside).sum(dim=-1, keepdim=True)  # ... x 1
+    return words - context + 1 + torch.arange(context)
+
+
+def _adapter_name(name: str) -> str:
+    module, _, parameter = name.rpartition(".")
+    if module in _ADAPTER_MODULES:
+        return f"{_ADAPTER_MODULES[module]}.{parameter}"
+    attention = _ADAPTER_MODULES.get(f"cross_attention.{module}")
+    if attention is None:
+        raise KeyError(f"{name!r} is not a parameter of the released adapters")
+    return f"{attention.removeprefix('attention.')}.{parameter}"
+
+
+def _model_name(name: str) -> str:
+    if name.startswith("model."):
+        return "clip." + name.removeprefix("model.")
+    if name.startswith("fc_all.0."):
+        return "head." + name.removeprefix("fc_all.0.")
+    if match := re.fullmatch(r"(class_token|pos|visual_proj|prompts)_([123])", name):
+        return f"{_MODALITY_PARAMETERS[match[1]]}.{MODALITIES[int(match[2]) - 1].value}"
+    if match := re.fullmatch(r"conv_pass_([123])\.(\d+)\.(.+)", name):
+        return f"adapters.{MODALITIES[int(match[1]) - 1].value}.{match[2]}.{_adapter_name(match[3])}"
+    raise KeyError(f"{name!r} is not a parameter of the released MMDG++")

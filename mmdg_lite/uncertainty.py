@@ -1,0 +1,139 @@
+"""How certain is a token? Gaussian queries (MMDG++) and Monte Carlo dropout (MMDG).
+
+A query is treated as a Gaussian; its uncertainty u is the sample variance of K draws, its certainty
+U = exp(-r u) lies in (0, 1]. Drawing K copies of every query is wasteful: for K independent draws of N(mu, s^2)
+
+* the sample mean is distributed as N(mu, s^2 / K): a sum of independent Gaussians is Gaussian, its mean and
+  variance are the sums of theirs, and dividing by K gives mu and K s^2 / K^2;
+* (K - 1) / s^2 times the unbiased sample variance is chi-square with K - 1 degrees of freedom: rotate the K
+  standardised draws so that the first axis points along (1, ..., 1); a rotation leaves independent standard
+  Gaussians independent and standard, the first coordinate is sqrt(K) times the standardised sample mean, and the
+  squares of the K - 1 others sum to (K - 1) / s^2 times the sample variance;
+* the two are independent, since they are functions of different rotated coordinates (Cochran's theorem).
+
+`sample_moments(method="moments")` draws both directly: the same distribution at a cost that does not depend on K.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Sampling = Literal["monte_carlo", "moments", "expected"]
+SAMPLING_METHODS: tuple[str, ...] = get_args(Sampling)
+
+
+def certainty(variance: Tensor, rate: float) -> Tensor:
+    """Certainty U = exp(-rate * variance), element by element (MMDG++, U-Adapter++; MMDG paper, section on UEM).
+
+    Args:
+        variance: any shape, values >= 0 (a variance, or another measure of spread).
+        rate: r >= 0, how fast certainty falls; 2.5 in MMDG++, 2.25 in MMDG.
+
+    Returns:
+        Same shape, values in [0, 1]: 1 where the variance is zero, falling as it grows.
+    """
+    if rate < 0:
+        raise ValueError(f"rate must not be negative, got {rate}: certainty would rise with variance")
+    return torch.exp(-rate * variance)
+
+
+def sample_moments(
+    mean: Tensor,
+    log_variance: Tensor,
+    samples: int,
+    *,
+    method: Sampling,
+    generator: torch.Generator | None = None,
+    noise: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Sample mean and unbiased sample variance of `samples` draws from N(mean, exp(log_variance)), element by element.
+
+    Args:
+        mean, log_variance: tensors of one shape, any number of dimensions.
+        samples: K >= 2, the number of draws.
+        method: "monte_carlo" draws all K; "moments" draws the two statistics from their exact distributions (see
+            the module's docstring); "expected" returns their expectations (mean, variance) without drawing.
+        generator: source of the random numbers; they are drawn on its device.
+        noise: standard normal draws of shape K x mean.shape, for "monte_carlo" only.
+
+    Returns:
+        (sample mean, sample variance), both of the shape of `mean`. Gradients flow through the mean to both inputs.
+
+    Raises:
+        ValueError: unknown method, K < 2, or noise of the wrong shape or given to another method.
+    """
+    if method not in SAMPLING_METHODS:
+        raise ValueError(f"unknown sampling method {method!r}; choose one of {', '.join(SAMPLING_METHODS)}")
+    if samples < 2:
+        raise ValueError(f"a sample variance needs at least 2 samples, got {samples}")
+    if noise is not None and method != "monte_carlo":
+        raise ValueError(f"given noise is used by method 'monte_carlo' only, not by {method!r}")
+    if method == "expected":
+        return mean, log_variance.exp()
+    deviation = torch.exp(log_variance / 2)
+    if method == "monte_carlo":
+        if noise is None:
+            noise = _standard_normal((samples, *mean.shape), mean, generator)
+        elif noise.shape != (samples, *mean.shape):
+            raise ValueError(f"noise must have shape {(samples, *mean.shape)}, got {tuple(noise.shape)}")
+        draws = mean + deviation * noise  # K x ...
+        return draws.mean(dim=0), draws.var(dim=0, unbiased=True)
+    sample_mean = mean + deviation / samples**0.5 * _standard_normal(mean.shape, mean, generator)
+    degrees = samples - 1
+    return sample_mean, deviation.square() * _chi_square(degrees, mean, generator) / degrees
+
+
+def monte_carlo_dropout(
+    x: Tensor,
+    p: float,
+    draws: int,
+    *,
+    spread: Literal["variance", "std"] = "variance",
+    masks: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Spread of `x` under `draws` dropout masks: MMDG's uncertainty estimation (MMDG paper, UEM). Carries no gradient.
+
+    Each draw is x * mask / (1 - p) with mask ~ Bernoulli(1 - p), element by element.
+
+    Args:
+        x: any shape, for MMDG the attention output B x N x C.
+        p: probability of dropping, 0 <= p < 1.
+        draws: number of masks, at least 2.
+        spread: "variance" (as the paper writes) or "std" (as the released code computes), both unbiased.
+        masks: keep masks of shape draws x x.shape (bool or 0/1) instead of random ones.
+        generator: source of the random masks; they are drawn on its device.
+
+    Returns:
+        Same shape as `x`, values >= 0.
+    """
+    if not 0 <= p < 1:
+        raise ValueError(f"dropout probability must be in [0, 1), got {p}")
+    if draws < 2:
+        raise ValueError(f"a spread needs at least 2 draws, got {draws}")
+    if spread not in ("variance", "std"):
+        raise ValueError(f"unknown spread {spread!r}; choose 'variance' or 'std'")
+    with torch.no_grad():
+        if masks is None:
+            device = x.device if generator is None else generator.device
+            masks = torch.rand((draws, *x.shape), generator=generator, device=device).to(x.device) >= p
+        elif masks.shape != (draws, *x.shape):
+            raise ValueError(f"masks must have shape {(draws, *x.shape)}, got {tuple(masks.shape)}")
+        dropped = x * masks.to(x.dtype) / (1 - p)  # draws x ...
+        return dropped.var(dim=0, unbiased=True) if spread == "variance" else dropped.std(dim=0, unbiased=True)
+
+
+def _standard_normal(shape: tuple[int, ...] | torch.Size, like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Standard normal draws on the generator's device, moved to the device of `like`."""
+    device = like.device if generator is None else generator.device
+    return torch.randn(shape, generator=generator, device=device, dtype=like.dtype).to(like.device)
+
+
+def _chi_square(degrees: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Chi-square draws with `degrees` degrees of freedom, of the shape of `like`; no gradient."""
+    device = like.device if generator is None else generator.device
+    if device.type == "mps":  # the gamma sampler exists for CPU and CUDA
+        device = torch.device("cpu")
+    half = torch.full(like.shape, degrees / 2, device=device, dtype=like.dtype)
+    return 2 * torch._standard_gamma(half, generator=generator).to(like.device)
