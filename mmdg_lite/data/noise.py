@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Float = NDArray[np.float32]
 
 REFERENCE_SIZE = 64
-"""Lengths given "in pixels" anywhere in the renderer are pixels of a 64 x 64 image; they are scaled to the size rendered."""
+"""Lengths in pixels are those of a 64 x 64 image anywhere in the renderer; they are scaled to the size rendered."""
 
 
 def column(values: object) -> Float:
@@ -43,8 +43,8 @@ def interpolation_matrix(size: int, cells: int) -> Float:
 def smooth_noise(rng: np.random.Generator, n: int, size: int, cells: int | tuple[int, int]) -> Float:
     """n low-frequency noise images, n x size x size, roughly standard normal at the grid's knots.
 
-    A coarse field of `cells` rows and columns (one number or a pair) sandwiched between two interpolation matrices; the same numbers are drawn at every
-    size, so that a scene looks the same at 64 and at 224 pixels.
+    A coarse field of `cells` rows and columns (one number or a pair) sandwiched between two interpolation
+    matrices; the same numbers are drawn at every size, so that a scene looks the same at 64 and at 224 pixels.
     """
     rows, columns = (cells, cells) if isinstance(cells, int) else cells
     coarse = rng.standard_normal((n, rows, columns), dtype=np.float32)
@@ -94,7 +94,7 @@ def blur(images: Float, amount: float | Float) -> Float:
 
 
 def gradient(images: Float, pixel: Float) -> tuple[Float, Float]:
-    """Central differences of n x H x W along x (to the right) and y (upward), per unit in which `pixel` (n x 1 x 1) is."""
+    """Central differences of n x H x W along x (to the right) and y (upward), in the unit of `pixel` (n x 1 x 1)."""
     across, upward = np.zeros_like(images), np.zeros_like(images)
     across[..., 1:-1] = images[..., 2:] - images[..., :-2]
     across[..., 0] = 2 * (images[..., 1] - images[..., 0])

@@ -1,4 +1,4 @@
-"""Simple household objects: solids of revolution and boxes in paints of many colours, for pre-training without faces."""
+"""Simple household objects: solids of revolution and boxes in paints of many colours, for pre-training."""
 
 import numpy as np
 

@@ -1,8 +1,8 @@
 """How a face is presented: lit, covered by a mask, printed on a sheet, shown on a screen.
 
-What each sense can see of a presentation follows from materials: paper is bright in infrared whatever is printed on it in
-dye, and shows the picture only as far as the ink holds carbon; a screen gives no infrared of its own; masks have the right
-shape and another reflectance; skin scatters infrared under its surface and eyes throw it back.
+What each sense can see of a presentation follows from materials: paper is bright in infrared whatever is printed
+on it in dye, and shows the picture only as far as the ink holds carbon; a screen gives no infrared of its own; masks have
+the right shape and another reflectance; skin scatters infrared under its surface and eyes throw it back.
 """
 
 from dataclasses import dataclass, fields
@@ -229,7 +229,7 @@ def show_pictures(
     diffuse, shine = light.on(np.clip(normal + wobble, -1, 1), gloss)
 
     # Ink on paper: limited range, grain, white margin.
-    fine = rng.standard_normal(x.shape, dtype=np.float32)
+    fine = rng.spawn(1)[0].standard_normal(x.shape, dtype=np.float32)  # its own stream: as long as there are pixels
     ink_range = 0.03 + uniform(rng, n, 0.62, 0.82)[:, None] * picture ** uniform(rng, n, 0.85, 1.1)[:, None]
     paper = ink_range * (1 + 0.05 * (1.3 - craft) * fine)[:, None]
     paper = mix(np.full_like(paper, 0.82), paper, margin[:, None])

@@ -5,7 +5,7 @@ A picture is the same procedural head evaluated at the coordinates of the sheet,
 lit again as a sheet; so no image is ever resampled.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 

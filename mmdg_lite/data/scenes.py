@@ -189,7 +189,7 @@ def draw_scenes(
     rng: np.random.Generator,
     *,
     kind: str = "face",
-    species: None | str | Sequence[str] | Mapping[str, float] = None,
+    species: str | Sequence[str] | Mapping[str, float] | None = None,
     subjects: Sequence[str] | None = None,
     population: Population | None = None,
 ) -> Scenes:
@@ -282,7 +282,7 @@ def _identity(subject: str, ranges: Population) -> tuple[str, str, bool, float, 
 
 
 def _draw_species(
-    n: int, rng: np.random.Generator, kind: str, species: None | str | Sequence[str] | Mapping[str, float]
+    n: int, rng: np.random.Generator, kind: str, species: str | Sequence[str] | Mapping[str, float] | None
 ) -> tuple[str, ...]:
     valid = (LIVE, *SPECIES) if kind == "face" else OBJECT_PRESENTATIONS
     if species is None:

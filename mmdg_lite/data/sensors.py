@@ -139,9 +139,10 @@ def expose(
     if len(profiles) != n:
         raise ValueError(f"{len(profiles)} sensor profiles were given for {n} scenes: give one, or one per scene")
     knobs = {k.name: column([getattr(p, k.name) for p in profiles]) for k in fields(SensorProfile)}
-    rgb = _colour(buffers, knobs, rng)
-    depth = _depth(buffers, knobs, rng)
-    infrared = _infrared(buffers, knobs, rng)
+    rgb, depth, infrared = (
+        sensor(buffers, knobs, stream)
+        for sensor, stream in zip((_colour, _depth, _infrared), rng.spawn(3), strict=True)
+    )
     return Images(rgb=_bytes(rgb), depth=_bytes(depth[:, None]), infrared=_bytes(infrared[:, None]))
 
 
@@ -193,9 +194,9 @@ def _compress(values: Float, strength: Float) -> Float:
 
 def _depth(buffers: SceneBuffers, knobs: dict[str, Float], rng: np.random.Generator) -> Float:
     n, size, _ = buffers.depth.shape
-    noise = rng.standard_normal(buffers.depth.shape, dtype=np.float32)
     wander, patches = smooth_noise(rng, n, size, 5), smooth_noise(rng, n, size, 11)
     missing = column(rng.random(n)) < knobs["depth_missing"]
+    noise = rng.standard_normal(buffers.depth.shape, dtype=np.float32)
     anchor = 75 + knobs["depth_anchor"] * (column(buffers.distance) - 75)
     near, far = knobs["depth_near"], knobs["depth_far"]
     height = np.clip(anchor - buffers.depth, -1.5 * far, 1.5 * near)  # centimetres towards the camera
@@ -219,8 +220,8 @@ def _depth(buffers: SceneBuffers, knobs: dict[str, Float], rng: np.random.Genera
 
 def _infrared(buffers: SceneBuffers, knobs: dict[str, Float], rng: np.random.Generator) -> Float:
     n, size, _ = buffers.infrared.shape
-    noise = rng.standard_normal(buffers.infrared.shape, dtype=np.float32)
     spread = np.exp(knobs["infrared_exposure_spread"] * column(rng.standard_normal(n)))
+    noise = rng.standard_normal(buffers.infrared.shape, dtype=np.float32)
     returned = (60 / np.clip(buffers.depth, 20, 500)) ** (2 * knobs["infrared_falloff"])
     lamp = 1 - knobs["infrared_hotspot"] * smoothstep(_radius(size)[None], 0.1, 1.6)
     light = (buffers.infrared + knobs["infrared_pupils"] * buffers.retro) * returned * lamp

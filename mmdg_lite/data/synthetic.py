@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdg_lite.data.domains import BENCHMARK_VERSION, DOMAINS, SPLITS, Domain, domain_named
+from mmdg_lite.data.domains import BENCHMARK_VERSION, DOMAINS, SPLITS, domain_named
 from mmdg_lite.data.rendering import render_buffers
 from mmdg_lite.data.scenes import LIVE, SPECIES, Population, Scenes, draw_scenes
 from mmdg_lite.data.sensors import Images, SensorProfile, blend, expose
@@ -51,8 +51,8 @@ def render_scenes(
 ) -> Images:
     """Renders any scenes, faces and objects mixed, through one set of sensors or one set per scene.
 
-    A pure function of its arguments. `size`: pixels, 16 to 224. Raises ValueError for a size out of range and for a wrong
-    number of profiles.
+    A pure function of its arguments. `size`: pixels, 16 to 224. Raises ValueError for a size out of range and for
+    a wrong number of profiles.
     """
     if not 16 <= size <= MAXIMUM_SIZE:
         raise ValueError(f"size is {size!r}: choose 16 to {MAXIMUM_SIZE} pixels")
@@ -79,15 +79,15 @@ def render(
     n: int,
     seed: int,
     *,
-    species: None | str | Sequence[str] = None,
+    species: str | Sequence[str] | None = None,
     severity: float = 1.0,
     size: int = 64,
 ) -> Faces:
     """n faces of free subjects (none of the benchmark's) as a domain's sensors see them.
 
-    `domain`: one of W, C, P, S, or a `SensorProfile` (then scenes come from the default population). `species`: None for
-    the domain's own mixture with half of the samples live, one name, or n names. `severity`: how far the sensors deviate
-    from ideal ones, 0 ideal, 1 the domain's. The same seed gives the same scenes at every severity and size.
+    `domain`: one of W, C, P, S, or a `SensorProfile` (then scenes come from the default population). `species`: None
+    for the domain's own mixture with half of the samples live, one name, or n names. `severity`: how far the sensors
+    deviate from ideal ones, 0 ideal, 1 the domain's. The same seed gives the same scenes at every severity and size.
     Raises ValueError for an unknown domain or species, naming the valid ones.
     """
     if isinstance(domain, SensorProfile):
