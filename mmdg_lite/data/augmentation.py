@@ -1,0 +1,142 @@
+"""Augmentation as a pure function of (seed, epoch, sample): a resumed run sees the same stream, in any batch order.
+
+Every random number comes from hashing (seed, epoch, sample key, number of the draw), so no generator has to be stored
+in a checkpoint and neither the batch nor the worker that a sample falls into can matter.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmdg_lite.modality import MODALITIES, Modality
+
+# numbers of the draws, so that two uses never share a random number
+ORDER, FLIP, KEEP_ONE = 0, 1, 2
+DROP = 3  # .. 5, one per modality
+OFFSET = 6  # .. 10, one per channel: red, green, blue, depth, infrared
+GAMMA = 11  # .. 13, one per modality
+DRAWS = 14
+
+CHANNELS = {Modality.RGB: slice(0, 3), Modality.DEPTH: slice(3, 4), Modality.INFRARED: slice(4, 5)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """What is done to a training sample. The defaults are those of a sibling work of the paper's authors.
+
+    The paper's own settings are not known to us; flip and jitter follow the sibling work, which jitters all images
+    alike. Depth is left alone here: its values are distances, and 0 means that nothing was measured.
+    """
+
+    flip: float = 0.5  # probability of a horizontal flip, the same for the three modalities of a sample
+    offset: float = 40.0  # largest additive jitter, in grey values of 0..255, drawn per channel
+    gamma: tuple[float, float] = (0.5, 1.5)  # range of the exponent, drawn per modality
+    jitter_rgb: bool = True  # offset and gamma on the colour image
+    jitter_depth: bool = False  # offset and gamma on depth
+    jitter_infrared: bool = True  # offset and gamma on infrared
+    modality_dropout: float = 0.0  # probability with which each modality is dropped; one is always left
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "modality_dropout"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"augmentation: {name} is a probability, got {getattr(self, name)}")
+        if self.offset < 0:
+            raise ValueError(f"augmentation: offset must not be negative, got {self.offset}")
+        if not 0.0 < self.gamma[0] <= self.gamma[1]:
+            raise ValueError(f"augmentation: gamma is a range of positive exponents, got {self.gamma}")
+
+    def jitters(self, modality: Modality) -> bool:
+        """Whether offset and gamma apply to this modality."""
+        return bool(getattr(self, f"jitter_{modality.value}"))
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What augmentation does to a batch of B samples."""
+
+    flip: NDArray[np.bool_]  # B
+    present: NDArray[np.bool_]  # B x 3, in the modalities' usual order
+    levels: NDArray[np.float32]  # B x 5 x 256: grey value in, value of 0..1 out; red, green, blue, depth, infrared
+
+
+def sample_keys(ids: Sequence[str]) -> NDArray[np.uint64]:
+    """A 64-bit key per sample id, the same on every machine and in every run."""
+    digests = (hashlib.blake2b(name.encode("utf-8"), digest_size=8).digest() for name in ids)
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+
+
+def uniforms(
+    keys: NDArray[np.uint64], *, seed: int, epoch: int, first: int = 0, draws: int = DRAWS
+) -> NDArray[np.float64]:
+    """B x draws numbers of [0, 1): a hash of (seed, epoch, key, number of the draw), by rounds of splitmix64."""
+    with np.errstate(over="ignore"):
+        state = _mix(np.uint64(seed % 2**64) + _mix(np.uint64(epoch % 2**64)))
+        state = _mix(state ^ keys)[:, None] + _mix(np.arange(first, first + draws, dtype=np.uint64))[None]  # B x draws
+        return (_mix(state) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def order(keys: NDArray[np.uint64], *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The shuffled order of the samples in one epoch: sorted by a random number each, equal ones as they stood."""
+    return np.argsort(uniforms(keys, seed=seed, epoch=epoch, first=ORDER, draws=1)[:, 0], kind="stable")
+
+
+def draw(
+    augmentation: Augmentation, keys: NDArray[np.uint64], present: NDArray[np.bool_], *, seed: int, epoch: int
+) -> Draw:
+    """Decide for every sample of a batch (keys: B, present: B x 3) what happens to it."""
+    chance = uniforms(keys, seed=seed, epoch=epoch)  # B x DRAWS
+    return Draw(
+        flip=chance[:, FLIP] < augmentation.flip,
+        present=drop_modalities(
+            present, chance[:, DROP : DROP + 3], chance[:, KEEP_ONE], augmentation.modality_dropout
+        ),
+        levels=_levels(augmentation, chance),
+    )
+
+
+def drop_modalities(
+    present: NDArray[np.bool_], chance: NDArray[np.float64], keep: NDArray[np.float64], rate: float
+) -> NDArray[np.bool_]:
+    """Drop each present modality where chance (B x 3) < rate; if none would be left, keep one, chosen by `keep` (B).
+
+    A sample that had no modality to begin with stays as it is.
+    """
+    left = present & (chance >= rate)
+    emptied = ~left.any(axis=1) & present.any(axis=1)
+    rank = np.cumsum(present, axis=1) - 1  # B x 3: position among the present ones
+    kept: NDArray[np.bool_] = present & (rank == np.floor(keep * present.sum(axis=1))[:, None])
+    left[emptied] = kept[emptied]
+    return left
+
+
+def plain_levels() -> NDArray[np.float32]:
+    """1 x 5 x 256: grey values 0..255 as 0..1, for every channel: what an image is without augmentation."""
+    return np.tile(np.arange(256, dtype=np.float32) / np.float32(255), (1, 5, 1))
+
+
+def _levels(augmentation: Augmentation, chance: NDArray[np.float64]) -> NDArray[np.float32]:
+    """B x 5 x 256: (clip(value + offset) / 255) ** gamma as a table, since an image has only 256 grey values."""
+    levels = np.repeat(plain_levels(), len(chance), axis=0)
+    low, high = augmentation.gamma
+    for modality in MODALITIES:
+        if not augmentation.jitters(modality):
+            continue
+        channels = CHANNELS[modality]
+        offsets = chance[:, OFFSET + channels.start : OFFSET + channels.stop]  # B x channels
+        exponent = low + (high - low) * chance[:, GAMMA + modality.index]  # B
+        shift = (2 * offsets - 1) * (augmentation.offset / 255)
+        shifted = np.clip(levels[:, channels] + shift[..., None], 0, 1).astype(np.float32)
+        levels[:, channels] = shifted ** exponent.astype(np.float32)[:, None, None]
+    return levels
+
+
+def _mix(value: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
+    """The finaliser of splitmix64 (Steele, Lea and Flood, OOPSLA 2014), element by element, modulo 2**64."""
+    with np.errstate(over="ignore"):
+        value = np.asarray(value, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return value ^ (value >> np.uint64(31))

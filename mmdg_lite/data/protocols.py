@@ -1,0 +1,103 @@
+"""The five protocols as data: which domains train, which test, and what is missing or unseen.
+
+Names are those of the benchmark ("CPS->W": trained on C, P and S, tested on W) and hold for the real domains and for
+the synthetic domains of the same letters alike.
+"""
+
+from dataclasses import dataclass
+
+from mmdg_lite.data.lists import LETTERS, ListError, ListRow, read_list
+from mmdg_lite.modality import Modality
+
+__all__ = ["LETTERS", "PROTOCOLS", "ListError", "ListRow", "Setting", "read_list"]
+
+Missing = tuple[Modality, ...]
+
+NOTHING_MISSING: Missing = ()
+WITHOUT_DEPTH: Missing = (Modality.DEPTH,)
+WITHOUT_INFRARED: Missing = (Modality.INFRARED,)
+WITHOUT_BOTH: Missing = (Modality.DEPTH, Modality.INFRARED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One training run of a protocol and the tests made with it."""
+
+    protocol: str  # "P1" .. "P5"
+    name: str  # such as "CPS->W"
+    sources: tuple[str, ...]  # domains whose training lists train, and whose validation lists choose and calibrate
+    targets: tuple[str, ...]  # domains whose test lists test
+    missing: tuple[Missing, ...] = (NOTHING_MISSING,)  # one test per entry, without these modalities
+    left_out_species: str | None = None  # attack species kept out of training and validation, and alone tested (P4)
+    modality_dropout: float = 0.0  # probability with which a modality is dropped from a training sample (P5)
+    synthetic_only: bool = False  # True where the real domain has no attack of that species
+
+
+# species as WMCA's file names tell them; the synthetic domains have them all
+P4_SPECIES = ("print", "replay", "fake_head", "paper_mask", "rigid_mask", "flexible_mask", "glasses")
+
+_LEAVE_ONE_OUT = ("CPS->W", "CPW->S", "CSW->P", "PSW->C")
+_LIMITED_SOURCES = ("CW->PS", "PS->CW")
+
+
+def _domains(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Sources and targets from a name such as "CW->PS"."""
+    sources, targets = name.split("->")
+    return tuple(sources), tuple(targets)
+
+
+def _protocol(
+    protocol: str,
+    names: tuple[str, ...],
+    *,
+    missing: tuple[Missing, ...] = (NOTHING_MISSING,),
+    modality_dropout: float = 0.0,
+) -> dict[str, Setting]:
+    settings = {}
+    for name in names:
+        sources, targets = _domains(name)
+        settings[name] = Setting(
+            protocol=protocol,
+            name=name,
+            sources=sources,
+            targets=targets,
+            missing=missing,
+            modality_dropout=modality_dropout,
+        )
+    return settings
+
+
+def _unseen_attacks() -> dict[str, Setting]:
+    """P4: within one domain, training and validation without one species, testing on live faces and that species."""
+    settings = {}
+    for letter in LETTERS:
+        for species in P4_SPECIES:
+            name = f"{letter} without {species}"
+            settings[name] = Setting(
+                protocol="P4",
+                name=name,
+                sources=(letter,),
+                targets=(letter,),
+                left_out_species=species,
+                synthetic_only=letter != "W",
+            )
+    return settings
+
+
+PROTOCOLS: dict[str, dict[str, Setting]] = {
+    # fixed modalities, leave one domain out
+    "P1": _protocol("P1", _LEAVE_ONE_OUT),
+    # the same runs tested without depth, without infrared, without both; papers report means over the four targets
+    "P2": _protocol("P2", _LEAVE_ONE_OUT, missing=(WITHOUT_DEPTH, WITHOUT_INFRARED, WITHOUT_BOTH)),
+    # limited sources
+    "P3": _protocol("P3", _LIMITED_SOURCES),
+    # unseen attacks
+    "P4": _unseen_attacks(),
+    # flexible modalities: dropped in training and at test
+    "P5": _protocol(
+        "P5",
+        _LEAVE_ONE_OUT,
+        missing=(NOTHING_MISSING, WITHOUT_DEPTH, WITHOUT_INFRARED, WITHOUT_BOTH),
+        modality_dropout=0.3,
+    ),
+}
