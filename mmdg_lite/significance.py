@@ -1,0 +1,66 @@
+"""Paired comparison of two methods over the same seeds and targets."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import permutation_test
+
+PAIR = ["setting", "target", "missing", "seed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How `method` differs from `reference`: negative differences of an error rate favour the method."""
+
+    method: str
+    reference: str
+    metric: str
+    pairs: int  # (setting, target, missing, seed) that both methods have
+    difference: float  # mean of method - reference, a fraction
+    low: float  # 95 % bootstrap interval of the mean difference, targets resampled as a whole
+    high: float
+    p_value: float  # two-sided sign-flip test on the pairs
+
+
+def compare(
+    frame: pd.DataFrame,
+    method: str,
+    reference: str = "fusion",
+    *,
+    metric: str = "hter",
+    samples: int = 2000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two methods on the rows of `results.collect` (of one profile and protocol) that both have.
+
+    The sign-flip test treats (target, seed) pairs as exchangeable; with few targets that is optimistic about new
+    targets, hence the interval, which resamples targets, not pairs. Raises ValueError when `frame` mixes profiles,
+    kinds of data or protocols, or when fewer than two pairs exist.
+    """
+    for column in ("profile", "data", "protocol"):
+        if frame[column].nunique() > 1:
+            raise ValueError(f"compare one {column} at a time; the frame holds {sorted(set(frame[column]))}")
+    wide = frame[frame["method"].isin([method, reference])].pivot(index=PAIR, columns="method", values=metric)
+    if not {method, reference} <= set(wide.columns) or len(wide := wide.dropna()) < 2:
+        raise ValueError(f"{method} and {reference} have fewer than two runs in common")
+    difference = (wide[method] - wide[reference]).to_numpy()
+    rng = np.random.default_rng(seed)
+    test = permutation_test(
+        (difference,), np.mean, permutation_type="samples", n_resamples=2 ** min(len(difference), 14), rng=rng
+    )
+    target = wide.index.get_level_values("target").to_numpy()
+    groups = [difference[target == name] for name in sorted(set(target))]
+    drawn = rng.integers(len(groups), size=(samples, len(groups)))
+    means = [np.mean(np.concatenate([groups[i] for i in row])) for row in drawn]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Comparison(
+        method=method,
+        reference=reference,
+        metric=metric,
+        pairs=len(difference),
+        difference=float(np.mean(difference)),
+        low=float(low),
+        high=float(high),
+        p_value=float(test.pvalue),
+    )

@@ -1,0 +1,255 @@
+"""Tables from made-up run folders: every number in them must follow from the score files."""
+
+import csv
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmdg_lite.metrics import threshold_at_eer
+from mmdg_lite.results import collect, collect_species, read_history
+from mmdg_lite.scores import read_scores
+from mmdg_lite.significance import compare
+from mmdg_lite.table_text import grid, latex, percent
+from mmdg_lite.tables import aggregate, beside, components, published_results, table, tables
+
+SETTINGS = {"CPS->W": "W", "CPW->S": "S", "CSW->P": "P", "PSW->C": "C"}
+
+
+@pytest.fixture
+def p1(make_run, tmp_path):
+    """Two methods, four targets, three seeds."""
+    for method, skill in (("fusion", 0.2), ("mmdg++", 0.5)):
+        for setting, target in SETTINGS.items():
+            for seed in range(3):
+                make_run(method=method, setting=setting, targets=target, seed=seed, skill=skill)
+    return tmp_path / "runs"
+
+
+def test_collect_uses_the_runs_own_validation_threshold(make_run, tmp_path):
+    run = make_run(skill=0.3)
+    row = collect(tmp_path / "runs").iloc[0]
+    validation, test = (read_scores(run / "scores" / f"{name}.csv.gz") for name in ("validation", "test_W"))
+    threshold = threshold_at_eer(validation.scores, validation.labels)
+    assert row["threshold"] == threshold
+    assert row["hter"] == test.metrics(threshold=threshold).hter
+    assert row["hter_at_eer"] == test.metrics().hter
+    assert row["hter_low"] <= row["hter"] <= row["hter_high"]
+    assert (row["data"], row["target"], row["missing"], row["steps"]) == ("synthetic", "W", "", 8)
+
+
+def test_collect_ignores_unfinished_runs_and_names_broken_ones(make_run, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no finished run"):
+        collect(tmp_path)
+    finished, unfinished = make_run(seed=0), make_run(seed=1)
+    (unfinished / "result.json").unlink()
+    assert len(collect(tmp_path)) == 1
+    (finished / "scores" / "validation.csv.gz").unlink()
+    with pytest.raises(ValueError, match=r"CPS-to-W-fusion-0 has a result.json but not its scores"):
+        collect(tmp_path)
+
+
+def test_collect_refuses_two_runs_of_the_same_settings_and_seed(make_run, tmp_path):
+    make_run().rename(tmp_path / "runs" / "copy")
+    make_run()
+    with pytest.raises(ValueError, match="same settings and seed"):
+        collect(tmp_path / "runs")
+
+
+def test_collect_refuses_a_configuration_without_its_seed(make_run, tmp_path):
+    run = make_run()
+    config = json.loads((run / "config.json").read_text())
+    del config["seed"]
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"config\.json lacks seed"):
+        collect(tmp_path)
+
+
+def test_aggregate_is_mean_and_sample_deviation_over_seeds(p1):
+    frame = collect(p1)
+    cells = aggregate(frame, "P1").set_index(["method", "column", "metric"])
+    mine = frame[(frame["method"] == "fusion") & (frame["setting"] == "CPS->W")]["hter"]
+    cell = cells.loc[("fusion", "CPS->W", "hter")]
+    assert cell["mean"] == pytest.approx(mine.mean())
+    assert cell["sd"] == pytest.approx(np.sqrt(((mine - mine.mean()) ** 2).sum() / 2))
+    assert cell["seeds"] == 3
+    per_seed = frame[frame["method"] == "fusion"].groupby("seed")["auc"].mean()
+    average = cells.loc[("fusion", "Average", "auc")]
+    assert average["mean"] == pytest.approx(per_seed.mean())
+    assert average["sd"] == pytest.approx(per_seed.std())
+
+
+def test_a_seed_without_all_targets_is_no_part_of_the_average(p1, make_run):
+    before = aggregate(collect(p1), "P1").set_index(["method", "column", "metric"])
+    make_run(method="fusion", setting="CPS->W", targets="W", seed=7, skill=0.0)
+    after = aggregate(collect(p1), "P1").set_index(["method", "column", "metric"])
+    average, cell = ("fusion", "Average", "hter"), ("fusion", "CPS->W", "hter")
+    assert after.loc[average, "seeds"] == 3
+    assert after.loc[average, "mean"] == before.loc[average, "mean"]
+    assert after.loc[cell, "seeds"] == 4
+
+
+def test_a_method_with_three_of_four_targets_has_no_average(p1, make_run):
+    for setting in list(SETTINGS)[:3]:
+        make_run(method="head", setting=setting, targets=SETTINGS[setting])
+    cells = aggregate(collect(p1), "P1")
+    assert set(cells[cells["method"] == "head"]["column"]) == set(list(SETTINGS)[:3])
+    text = table(collect(p1), "P1").text("markdown")
+    assert any("| head" in line and "not run" in line for line in text.splitlines())
+
+
+def test_p2_reads_the_tests_with_missing_modalities_of_p1(make_run, tmp_path):
+    gone = ("", "depth", "infrared", "depth_infrared")
+    for setting, target in SETTINGS.items():
+        make_run(setting=setting, targets=target, missing=gone)
+    frame = collect(tmp_path)
+    cells = aggregate(frame, "P2").set_index(["column", "metric"])
+    assert set(cells.index.get_level_values(0)) == {"missing D", "missing I", "missing D&I", "Average"}
+    assert cells.loc[("missing D", "hter"), "mean"] == pytest.approx(frame[frame["missing"] == "depth"]["hter"].mean())
+    assert len(aggregate(frame, "P1")) == 5 * 3
+
+
+def test_p3_averages_its_two_targets(make_run, tmp_path):
+    make_run(protocol="P3", setting="CW->PS", targets="PS")
+    frame = collect(tmp_path)
+    assert len(frame) == 2
+    cells = aggregate(frame, "P3").set_index(["column", "metric"])
+    assert cells.loc[("CW->PS", "auc"), "mean"] == pytest.approx(frame["auc"].mean())
+
+
+def test_p5_has_a_column_for_all_present(make_run, tmp_path):
+    make_run(protocol="P5", missing=("", "infrared"))
+    assert set(aggregate(collect(tmp_path), "P5")["column"]) == {"all present", "missing I", "Average"}
+
+
+def test_real_and_synthetic_runs_and_profiles_never_share_a_block(make_run, tmp_path):
+    make_run()
+    make_run(profile="paper", data_root="/somewhere")
+    captions = [caption for caption, _ in table(collect(tmp_path), "P1").blocks]
+    assert sum("ours, synthetic data, profile quick" in c for c in captions) == 3
+    assert sum("ours, real data, profile paper" in c for c in captions) == 3
+
+
+def test_unknown_protocol_is_an_error(make_run, tmp_path):
+    make_run()
+    with pytest.raises(ValueError, match="no protocol 'P6'"):
+        aggregate(collect(tmp_path), "P6")
+
+
+def test_markdown_holds_ours_and_the_published_numbers_with_their_source(p1):
+    frame = collect(p1)
+    text = table(frame, "P1").text("markdown")
+    mean = 100 * frame[(frame["method"] == "mmdg++") & (frame["setting"] == "CPS->W")]["hter"].mean()
+    line = next(line for line in text.splitlines() if line.startswith("| MMDG++ "))
+    assert f"{mean:.2f} ±" in line
+    assert "26.09" in next(line for line in text.splitlines() if line.startswith("| SSDG"))
+    assert "arXiv 2402.19298" in text
+    assert "MMDG++, published: not available" in text
+    assert "not comparable" in text
+
+
+def test_a_users_own_published_numbers_are_added(p1, tmp_path):
+    own = tmp_path / "published_results.csv"
+    own.write_text(
+        "method,protocol,setting,metric_percent,value,source,standing\nMMDG++,P1,CPS->W,hter,1.25,mine,primary\n"
+    )
+    text = table(collect(p1), "P1", published=published_results(own)).text("markdown")
+    assert "not available" not in text
+    assert any("1.25" in line and "mine" in line for line in text.splitlines())
+    own.write_text("method,value\nMMDG++,1\n")
+    with pytest.raises(ValueError, match="columns must be method, protocol"):
+        published_results(own)
+
+
+def test_beside_has_ours_and_published_averages_in_columns_of_their_own(p1):
+    frame = beside(collect(p1)).set_index("method")
+    assert frame.loc["MMDG++", "published: source"] == "not available"
+    assert frame.loc["plain fusion", "synthetic quick: HTER"].count("±") == 1
+
+
+def test_published_results_are_percentages_with_sources():
+    known = published_results()
+    assert known["value"].between(0, 100).all()
+    assert set(known["metric_percent"]) == {"hter", "auc"}
+    assert known["source"].str.len().min() > 10
+    assert set(known["standing"]) == {"primary", "second-hand"}
+    assert not known.duplicated(["method", "protocol", "setting", "metric_percent", "source"]).any()
+
+
+def test_component_ablation_reads_the_components_from_the_method(make_run, tmp_path):
+    for method in ("linear_probe", "head", "fusion", "mmdg++_without_uncertainty_regrad", "mmdg++"):
+        make_run(method=method)
+    frame = components(collect(tmp_path)).set_index("method")
+    assert "linear probe" not in frame.index
+    assert list(frame.index) == ["head", "plain fusion", "mmdg++_without_uncertainty_regrad", "MMDG++"]
+    assert list(frame.loc["mmdg++_without_uncertainty_regrad", ["U", "ReGrad", "ADP"]]) == ["", "", "x"]
+    assert list(frame.loc["MMDG++", ["U", "ReGrad", "ADP"]]) == ["x", "x", "x"]
+
+
+def test_species_table_holds_the_worst_species_apcer(p1):
+    frame, species = collect(p1), collect_species(p1)
+    assert set(species["species"]) == {"print", "replay"}
+    worst = species.groupby("run")["apcer"].max()
+    assert np.allclose(frame.set_index("run")["apcer"].sort_index(), worst.sort_index())
+
+
+def test_tables_writes_every_layout_and_repeats_itself_byte_for_byte(p1, tmp_path):
+    first = {path: path.read_bytes() for path in tables(p1, out=tmp_path / "tables")}
+    names = {path.name for path in first}
+    assert {"P1.csv", "P1.md", "P1.tex", "P2.md", "P3.tex", "runs.csv", "species.csv", "components.csv"} <= names
+    assert first == {path: path.read_bytes() for path in tables(p1, out=tmp_path / "tables")}
+    rows = list(csv.DictReader((tmp_path / "tables" / "runs.csv").open()))
+    assert len(rows) == 24
+
+
+def test_latex_escapes_and_balances(p1):
+    text = table(collect(p1), "P1").text("latex")
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 5
+    assert "CPS-$>$W" in text
+    assert r"$\pm$" in text
+    assert r"50\%" in latex("t", [("50%", pd.DataFrame({"a_b": ["x"]}))])
+
+
+def test_grid_pads_and_percent_rounds():
+    assert grid(pd.DataFrame({"a": ["x|y"], "long name": [None]})).splitlines() == [
+        "| a   | long name |",
+        "|-----|-----------|",
+        "| x/y |           |",
+    ]
+    assert percent(0.123456) == "12.35"
+    assert percent(0.5, 0.01) == "50.00 ± 1.00"
+    assert percent(float("nan")) == ""
+
+
+def test_paired_comparison_finds_a_difference_and_no_difference(p1):
+    frame = collect(p1)
+    better = compare(frame, "mmdg++", "fusion")
+    assert better.pairs == 12
+    assert better.high < 0
+    assert better.p_value == pytest.approx(2 / 2**12)
+    none = compare(frame.assign(hter=frame["seed"] / 10), "mmdg++", "fusion")
+    assert (none.difference, none.low, none.high) == (0, 0, 0)
+    assert none.p_value == 1
+    swapped = compare(frame, "fusion", "mmdg++")
+    assert (swapped.difference, swapped.p_value) == (-better.difference, better.p_value)
+
+
+def test_paired_comparison_refuses_mixed_profiles_and_too_few_pairs(make_run, tmp_path):
+    make_run()
+    make_run(method="mmdg++")
+    with pytest.raises(ValueError, match="fewer than two runs in common"):
+        compare(collect(tmp_path), "mmdg++")
+    make_run(profile="full")
+    with pytest.raises(ValueError, match="one profile at a time"):
+        compare(collect(tmp_path), "mmdg++")
+
+
+def test_history_survives_a_cut_off_last_line_only(make_run):
+    run = make_run()
+    path = run / "metrics.jsonl"
+    path.write_text(path.read_text() + '{"event": "train", "st')
+    assert list(read_history(run)["step"]) == list(range(1, 9))
+    path.write_text('{"event": \n' + path.read_text())
+    with pytest.raises(ValueError, match="line 1: not JSON"):
+        read_history(run)
