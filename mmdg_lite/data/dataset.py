@@ -89,7 +89,7 @@ class FaceDataset(Protocol):
         """The 64-bit key of every sample, from which its random numbers follow."""
 
 
-class _Described:
+class DescribedDataset:
     """What every data set says about its samples: ids, labels, species, domains."""
 
     read: Callable[..., Samples]
@@ -117,7 +117,7 @@ class _Described:
         return sample_keys(self.ids)
 
 
-class ArrayDataset(_Described):
+class ArrayDataset(DescribedDataset):
     """Samples that are in memory already, as the renderer makes them."""
 
     def __init__(self, samples: Samples) -> None:
@@ -157,7 +157,7 @@ class ArrayDataset(_Described):
         )
 
 
-class ConcatDataset(_Described):
+class ConcatDataset(DescribedDataset):
     """Several data sets one after the other, such as the source domains of a protocol."""
 
     def __init__(self, parts: Sequence[FaceDataset]) -> None:
@@ -185,7 +185,7 @@ class ConcatDataset(_Described):
         return _reorder([samples for _, samples in pieces], order)
 
 
-class Subset(_Described):
+class Subset(DescribedDataset):
     """Some samples of a data set, by their positions."""
 
     def __init__(self, whole: FaceDataset, indices: Sequence[int] | NDArray[np.int64]) -> None:
