@@ -1,0 +1,54 @@
+"""How every figure of the package looks, how it is made without being shown, and how it is written to a file."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import ParamSpec
+
+import matplotlib.style
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+NAMES = {"rgb": "RGB", "depth": "depth", "infrared": "infrared"}
+COLOURS = {"rgb": "#D55E00", "depth": "#0072B2", "infrared": "#009E73"}  # the same in every figure
+LINES = {"rgb": "-", "depth": "--", "infrared": "-."}  # told apart without colour too
+
+
+def new_figure(size: tuple[float, float]) -> Figure:
+    """An empty figure, `size` in inches, that a notebook shows when it is a cell's value, and only then."""
+    figure = plt.figure(figsize=size)
+    plt.close(figure)  # pyplot would otherwise keep it, and notebooks would draw it a second time
+    return figure
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """While it lasts, matplotlib's settings are those of the package's style file."""
+    with as_file(files("mmdg_lite") / "assets" / "mmdg.mplstyle") as path, matplotlib.style.context(str(path)):
+        yield
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw under the package's style file, leaving the caller's settings as they were."""
+
+    @wraps(draw)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with style():
+            return draw(*args, **kwargs)
+
+    return inside
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write a figure (format by the ending), whole or not at all and without dates, so that equal data give equal
+    files."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    stamp = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {"Software": None})
+    with style():
+        figure.savefig(partial, metadata=stamp)
+    return partial.replace(path)
