@@ -1,11 +1,12 @@
 """Seeded random fields and small filters for the renderer: numpy alone, float32, vectorised over a batch of images."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-Float = NDArray[np.float32]
+Float = NDArray[np.floating[Any]]
 
 REFERENCE_SIZE = 64
 """Lengths in pixels are those of a 64 x 64 image anywhere in the renderer; they are scaled to the size rendered."""
@@ -16,10 +17,10 @@ def column(values: object) -> Float:
     return np.asarray(values, np.float32).reshape(-1, 1, 1)
 
 
-def uniform(rng: np.random.Generator, n: int, low: object, high: object) -> Float:
+def uniform(rng: np.random.Generator, n: int, low: ArrayLike, high: ArrayLike) -> Float:
     """n uniform numbers as n x 1 x 1; `low` and `high` are numbers or arrays of n."""
-    low, high = np.broadcast_to(low, n), np.broadcast_to(high, n)
-    return column(low + (high - low) * rng.random(n))
+    lowest = np.broadcast_to(np.asarray(low, float), n)
+    return column(lowest + (np.broadcast_to(np.asarray(high, float), n) - lowest) * rng.random(n))
 
 
 def smoothstep(values: Float, low: float | Float, high: float | Float) -> Float:

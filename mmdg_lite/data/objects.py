@@ -93,6 +93,8 @@ def draw_objects(scenes: Scenes, x: Float, y: Float, pixel: Float, rng: np.rando
         wrap=zero + 0.1,
         retro=zero,
         solid=np.clip(solid + handle, 0, 1),
+        skin=np.clip(solid + handle, 0, 1),
+        hair=zero,
         cover=solid * smoothstep(solid, 0.2, 0.9),
         holes=np.zeros((n, 3, size, size), np.float32),
         frames=zero,

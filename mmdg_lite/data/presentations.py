@@ -1,8 +1,8 @@
 """How a face is presented: lit, covered by a mask, printed on a sheet, shown on a screen.
 
 What each sense can see of a presentation follows from materials: paper is bright in infrared whatever is printed
-on it in dye, and shows the picture only as far as the ink holds carbon; a screen gives no infrared of its own; masks have
-the right shape and another reflectance; skin scatters infrared under its surface and eyes throw it back.
+on it in dye, and shows the picture only as far as the ink holds carbon; a screen gives no infrared of its own; masks
+have the right shape and another reflectance; skin scatters infrared under its surface and eyes throw it back.
 """
 
 from dataclasses import dataclass, fields
@@ -124,10 +124,10 @@ def cover_faces(scenes: Scenes, surface: Surface, rng: np.random.Generator) -> S
     folded = column([f == "folded" for f in scenes.form])
 
     whole = column([c.whole for c in covers])
-    region = mix(surface.cover, surface.solid, whole) * covered
+    dummy = column([s == "fake_head" for s in scenes.species])
+    region = mix(surface.cover, surface.skin + dummy * surface.hair, whole) * covered
     eyes = surface.holes[:, 0] * own_eyes
     region = region * (1 - eyes)
-    dummy = column([s == "fake_head" for s in scenes.species])
     low, high = column([c.contrast[0] for c in covers]), column([c.contrast[1] for c in covers])
     contrast = (low + (high - low) * craft)[:, None]
     weight = np.maximum(surface.cover, 1e-3)[:, None]
@@ -136,10 +136,13 @@ def cover_faces(scenes: Scenes, surface: Surface, rng: np.random.Generator) -> S
     painted = (plain + contrast * (surface.albedo - plain)) * tint[:, :, None, None]
     spread = column([c.grain for c in covers])
     painted = painted * (1 + 0.03 * patches + spread * grain)[:, None]
-    pale = dummy * column(rng.random(n) < 0.35) * (1 - craft)  # dummies of bare plaster or plastic
+    wig = dummy * surface.hair  # a dummy's hair keeps its colour
+    painted = mix(painted, surface.albedo, wig[:, None])
+    pale = (dummy - wig) * column(rng.random(n) < 0.35) * (1 - craft)  # dummies of bare plaster or plastic
     painted = mix(painted, (0.35 + 0.4 * column(rng.random(n)))[:, None], pale[:, None])
     luminance = surface.albedo.mean(1) / np.maximum(plain.mean(1), 0.02)
     dark_ink = np.clip(1 - 0.75 * ink * contrast[:, 0] * np.clip(1 - luminance, 0, 1), 0.1, 1)
+    dark_ink = mix(dark_ink, 0.8, wig)  # artificial hair is bright in infrared
     infrared = reflectance * dark_ink * (1 + 0.015 * patches + 0.5 * spread * grain)
 
     normal = surface.normal
@@ -175,6 +178,8 @@ def cover_faces(scenes: Scenes, surface: Surface, rng: np.random.Generator) -> S
         wrap=mix(mix(surface.wrap, column([c.wrap for c in covers]), region), 0.1, strip),
         retro=surface.retro * (1 - region) * (1 - strip),
         solid=surface.solid,
+        skin=surface.skin,
+        hair=surface.hair,
         cover=surface.cover,
         holes=surface.holes,
         frames=surface.frames,
@@ -202,7 +207,7 @@ def show_pictures(
     craft, ink, gloss = column(scenes.craft), column(scenes.ink), column(scenes.gloss)
 
     # The picture that is shown.
-    elsewhere = tuple(BACKGROUNDS[i] for i in rng.integers(0, len(BACKGROUNDS), n))
+    elsewhere = tuple(BACKGROUNDS[i] for i in rng.choice(len(BACKGROUNDS), n))
     behind, _ = draw_backgrounds(elsewhere, size, rng)
     picture, _ = lit(surface, photo_light, 0 * gloss + 0.25)
     picture = behind + surface.solid[:, None] * (picture - behind)
@@ -257,7 +262,7 @@ def show_pictures(
 
     # Holes of a cut print: at least one of eyes, nose and mouth, with the holder's own face behind.
     opened = (rng.random((n, 3)) < 0.55).astype(np.float32)
-    opened[np.arange(n), rng.integers(0, 3, n)] = 1
+    opened[np.arange(n), rng.choice(3, n)] = 1
     hole = (surface.holes * opened[:, :, None, None]).max(1) * cut * smoothstep(sheet, 0.4, 0.6)
     radiance = mix(radiance, live["radiance"] * 0.9, hole[:, None])
     infrared = mix(infrared, live["infrared"], hole)

@@ -286,7 +286,9 @@ def _draw_species(
 ) -> tuple[str, ...]:
     valid = (LIVE, *SPECIES) if kind == "face" else OBJECT_PRESENTATIONS
     if species is None:
-        species = {LIVE: 0.5} | {s: 0.5 / len(SPECIES) for s in SPECIES} if kind == "face" else {s: 1.0 for s in valid}
+        species = (
+            {LIVE: 0.5} | {s: 0.5 / len(SPECIES) for s in SPECIES} if kind == "face" else dict.fromkeys(valid, 1.0)
+        )
     if isinstance(species, str):
         chosen: Sequence[str] = (species,) * n
     elif isinstance(species, Mapping):

@@ -224,7 +224,7 @@ def _infrared(buffers: SceneBuffers, knobs: dict[str, Float], rng: np.random.Gen
     noise = rng.standard_normal(buffers.infrared.shape, dtype=np.float32)
     returned = (60 / np.clip(buffers.depth, 20, 500)) ** (2 * knobs["infrared_falloff"])
     lamp = 1 - knobs["infrared_hotspot"] * smoothstep(_radius(size)[None], 0.1, 1.6)
-    light = (buffers.infrared + knobs["infrared_pupils"] * buffers.retro) * returned * lamp
+    light: Float = (buffers.infrared + knobs["infrared_pupils"] * buffers.retro) * returned * lamp
     light = light + knobs["infrared_leak"] * buffers.radiance.mean(1)
     light = blur(light, knobs["infrared_blur"])
     level = light.mean((1, 2), keepdims=True)

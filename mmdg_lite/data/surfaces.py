@@ -20,6 +20,8 @@ class Surface:
     wrap: Float  # n x H x W, softness of shading in infrared (light scattered under the surface)
     retro: Float  # n x H x W, light thrown straight back (live pupils)
     solid: Float  # n x H x W, 1 on the face or object, 0 on the background
+    skin: Float  # n x H x W, 1 where a mask over head and neck would be (objects: everywhere)
+    hair: Float  # n x H x W, 1 on hair
     cover: Float  # n x H x W, 1 where a mask worn over the face would be
     holes: Float  # n x 3 x H x W, regions that a cut print opens: eyes, nose, mouth
     frames: Float  # n x H x W, 1 where spectacles of paper would be
