@@ -14,6 +14,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from mmdg_lite.configuration import write_text
+
 ASSETS = Path(__file__).parent / "assets"
 REINSTALL = "run `make setup`, or `pip install -r requirements.lock`"
 FREE_BYTES = 2 * 10**9  # a full grid of runs with its executed notebooks fits in this
@@ -153,7 +155,15 @@ def shipped_weights(folder: Path = ASSETS) -> Check:
             return Check(name="shipped weights", ok=False, found=f"{path} is missing", cure=cure)
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             return Check(name="shipped weights", ok=False, found=f"{path} differs from its checksum", cure=cure)
-    return Check(name="shipped weights", ok=bool(listed), found=f"{len(listed)} files as published", cure=cure)
+    return Check(name="shipped weights", ok=bool(listed), found=f"{len(listed)} files as recorded", cure=cure)
+
+
+def record_weights(folder: Path = ASSETS) -> Path:
+    """Write `SHA256SUMS` anew from the weights (.safetensors) in `folder`, after they were made again; returns its path."""
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors"))
+    lines = [f"{hashlib.sha256((folder / path).read_bytes()).hexdigest()}  {path}\n" for path in paths]
+    write_text(folder / "SHA256SUMS", "".join(lines))
+    return folder / "SHA256SUMS"
 
 
 def jupyter_kernel() -> Check:

@@ -142,7 +142,7 @@ def _square() -> tuple[Figure, Axes]:
 def _seed_dots(axes: Axes, rows: pd.DataFrame, columns: Sequence[str], x: np.ndarray, metric: str) -> None:
     for place, column in zip(x, columns, strict=True):
         values = 100 * rows[(rows["setting"] == column) & (rows["missing"] == "")][metric].to_numpy()
-        axes.plot(np.full(len(values), place), values, ".", color="0.35", markersize=3, zorder=3)
+        axes.plot(np.full(len(values), place + 0.05), values, ".", color="0.35", markersize=3)
 
 
 def _has(history: pd.DataFrame, prefix: str) -> bool:

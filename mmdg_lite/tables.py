@@ -155,7 +155,8 @@ def beside(frame: pd.DataFrame, protocol: str = "P1") -> pd.DataFrame:
         rows[method]["published: source"] = source
     if "MMDG++" in rows and "published: source" not in rows["MMDG++"]:
         rows["MMDG++"]["published: source"] = "not available"
-    wide = pd.DataFrame.from_dict(rows, orient="index").fillna("")
+    order = [*METHODS.values(), *rows]
+    wide = pd.DataFrame.from_dict(rows, orient="index").fillna("").loc[sorted(rows, key=order.index)]
     ordered = sorted(wide.columns, key=lambda c: str(c).startswith("published"))
     return wide[ordered].rename_axis("method").reset_index()
 

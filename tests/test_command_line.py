@@ -1,0 +1,80 @@
+"""The command line: help for every command, errors for unknown options, one screen on failure."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mmdg_lite.__main__ import main, parser
+
+
+def commands() -> list[str]:
+    return sorted(next(a for a in parser()._actions if a.dest == "command").choices)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_has_help_that_says_what_it_does_and_its_defaults(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert f"python -m mmdg_lite {command}" in text
+    assert "(default: " in text
+
+
+@pytest.mark.parametrize("command", commands())
+def test_unknown_options_are_errors(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--no-such-option"])
+    assert stop.value.code == 2
+    assert "no-such-option" in capsys.readouterr().err
+
+
+def test_unknown_commands_and_protocols_are_errors_that_list_the_known_ones(capsys):
+    with pytest.raises(SystemExit):
+        main(["tables", "--protocols", "P9"])
+    assert "P1" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["tabels"])
+    assert "tables" in capsys.readouterr().err
+
+
+def test_tables_from_runs(make_run, tmp_path, capsys):
+    make_run()
+    assert main(["tables", "--runs", str(tmp_path), "--out", str(tmp_path / "out"), "--protocols", "P1"]) == 0
+    printed = capsys.readouterr().out.split()
+    assert str(tmp_path / "out" / "P1.md") in printed
+
+
+def test_a_failure_fits_on_one_screen_and_says_what_to_do(tmp_path, capsys):
+    assert main(["tables", "--runs", str(tmp_path)]) == 1
+    text = capsys.readouterr().err
+    assert "tables failed: FileNotFoundError: no finished run" in text
+    assert "doctor" in text
+    assert "Traceback" not in text
+    assert len(text.splitlines()) < 40
+    assert main(["--traceback", "tables", "--runs", str(tmp_path)]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_interruption_says_how_to_go_on(monkeypatch, capsys, tmp_path):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mmdg_lite.tables.tables", interrupted)
+    assert main(["tables", "--runs", str(tmp_path)]) == 130
+    assert "goes on from what is finished" in capsys.readouterr().err
+
+
+def test_help_answers_without_importing_torch():
+    code = """
+import sys
+from mmdg_lite.__main__ import main
+try:
+    main(["--help"])
+except SystemExit:
+    assert "torch" not in sys.modules
+else:
+    raise AssertionError("--help did not exit")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
