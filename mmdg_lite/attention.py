@@ -33,12 +33,15 @@ class CrossAttention(nn.Module):
         self.value = nn.Linear(dim, dim, bias=False)
         self.out = nn.Linear(dim, dim)
 
-    def attend(self, query: Tensor, receiver: Tensor) -> Tensor:
-        """softmax(q k^T / sqrt(d / heads)) v and the output projection; B x N x d in and out."""
+    def attend(self, query: Tensor, receiver: Tensor, values: Tensor | None = None) -> Tensor:
+        """softmax(q k^T / sqrt(d / heads)) v and the output projection; B x N x d in and out.
+
+        Keys and values are both read from the receiver's tokens, unless other tokens are given for the values.
+        """
         split = "b n (heads e) -> b heads n e"
         q = rearrange(query, split, heads=self.heads)  # B x heads x N x d/heads
         k = rearrange(self.key(receiver), split, heads=self.heads)
-        v = rearrange(self.value(receiver), split, heads=self.heads)
+        v = rearrange(self.value(receiver if values is None else values), split, heads=self.heads)
         attended = functional.scaled_dot_product_attention(q, k, v)
         return self.out(rearrange(attended, "b heads n e -> b n (heads e)"))
 
@@ -47,13 +50,14 @@ class CrossAttention(nn.Module):
         sender: Tensor,
         receiver: Tensor,
         *,
+        values: Tensor | None = None,
         noise: Noise | None = None,
         selection: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Returns (attended tokens B x N x d, certainty of ones B x N x 1); random numbers are not needed."""
         query = self.query_sender(sender)
-        return self.attend(query, receiver), torch.ones_like(query[..., :1])
+        return self.attend(query, receiver, values), torch.ones_like(query[..., :1])
 
 
 class CertaintyAttention(CrossAttention):
@@ -106,6 +110,7 @@ class CertaintyAttention(CrossAttention):
         sender: Tensor,
         receiver: Tensor,
         *,
+        values: Tensor | None = None,
         noise: Noise | None = None,
         selection: Tensor | None = None,
         generator: torch.Generator | None = None,
@@ -114,6 +119,7 @@ class CertaintyAttention(CrossAttention):
 
         Args:
             sender, receiver: B x N x d tokens of the two sides.
+            values: B x N x d tokens to read the values from, the receiver's if not given.
             noise: the draws, sender's and receiver's, K x B x N x d each; forces Monte Carlo sampling.
             selection: uniforms in [0, 1), B x N x 1, for the choice in training; evaluation ignores them.
             generator: source of whatever random numbers are not given.
@@ -132,7 +138,7 @@ class CertaintyAttention(CrossAttention):
         take_sender = self._choose(u_a, u_b, certainty_a, certainty_b, selection, generator)  # B x N x 1 bool
         query = torch.where(take_sender, query_b, query_a)
         chosen = torch.where(take_sender, certainty_b, certainty_a)
-        return self.attend(chosen.to(query.dtype) * query, receiver), chosen
+        return self.attend(chosen.to(query.dtype) * query, receiver, values), chosen
 
     def _sample(
         self,

@@ -57,11 +57,11 @@ def regrad(
     zero = torch.zeros_like(given[0])
     m = _index(branch)
     own = gradients[m] if gradients[m] is not None else zero
-    others = {i: g for i, g in enumerate(gradients) if i != m and g is not None}
+    others = {i: g for i, g in enumerate(gradients) if i != m and g is not None and (released or bool(g.any()))}
     total_of_others = sum(others.values(), zero)
     if rule == "none":
         return own + total_of_others
-    if not released and sum(bool((g != 0).any()) for g in given) <= 1:
+    if not released and len(others) + bool(own.any()) <= 1:
         return own + total_of_others
     if fastest is not None and m == _index(fastest):
         held_back = _hold_back(own, list(others.values()), total_of_others, rule, released)
@@ -86,8 +86,8 @@ class Report:
 
     averages: moving averages of the losses, corrected for the number of updates; NaN before a modality's first.
     fastest: the fastest modality, None on a tie.
-    conflict_rate: share of (branch parameter, other modality) pairs with both gradients non-zero whose dot product is
-        negative; NaN where there is no such pair or gradients were not taken apart.
+    conflict_rate: share of negative dot products among the non-zero ones of (branch parameter's own, other modality's)
+        gradients; NaN where there is no such pair or gradients were not taken apart.
     gradient_norms: norm of the modality losses' modulated gradient over each branch, without the total loss's part.
     """
 
@@ -200,7 +200,7 @@ class ReGrad:
             [None] * len(parameters) if loss is None else _gradients(loss, parameters, retain=True)
             for loss in per_modality
         ]
-        total_gradients = _gradients(total, parameters, retain=False)
+        total_gradients = _gradients(total, parameters, retain=False, free=per_modality)
         modulated_until = self._first_without_gradient(assignment, by_loss) if self.released else len(parameters)
         conflicts, squares = _Conflicts(), [0.0, 0.0, 0.0]
         for position, (parameter, branch) in enumerate(trainable):
@@ -266,10 +266,26 @@ class _Conflicts:
         return self.negative / self.pairs if self.pairs else float("nan")
 
 
-def _gradients(loss: Tensor, parameters: Sequence[nn.Parameter], *, retain: bool) -> list[Tensor | None]:
+class _Visit(torch.autograd.Function):
+    """The identity, except that no gradient comes back: a backward pass visits and frees what lies behind it."""
+
+    @staticmethod
+    def forward(ctx: object, loss: Tensor) -> Tensor:
+        return loss.view_as(loss)
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> None:
+        return None
+
+
+def _gradients(
+    loss: Tensor, parameters: Sequence[nn.Parameter], *, retain: bool, free: Sequence[Tensor | None] = ()
+) -> list[Tensor | None]:
+    """Gradients of `loss`; the graphs of `free` are freed with that of `loss`, without being differentiated (D19)."""
     if not loss.requires_grad:
         return [None] * len(parameters)
-    return list(torch.autograd.grad(loss, parameters, retain_graph=retain, allow_unused=True))
+    visited = [_Visit.apply(other) for other in free if other is not None and other.requires_grad]
+    return list(torch.autograd.grad([loss, *visited], parameters, retain_graph=retain, allow_unused=True))
 
 
 def _add(first: Tensor | None, second: Tensor | None) -> Tensor | None:
