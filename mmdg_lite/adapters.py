@@ -7,16 +7,12 @@ certainty, `UAdapter` the one of MMDG. All start as the zero function, so that t
 import torch
 from torch import Tensor, nn
 
+from mmdg_lite.activation import quick_gelu
 from mmdg_lite.attention import CertaintyAttention, CrossAttention, Noise
 from mmdg_lite.convolution import CentralDifferenceConv2d
 from mmdg_lite.uncertainty import Sampling
 
 __all__ = ["CentralDifferenceConv2d", "CertaintyAttention", "CrossAdapter", "CrossAttention", "UAdapter", "UAdapterPP"]
-
-
-def quick_gelu(x: Tensor) -> Tensor:
-    """x * sigmoid(1.702 x), the activation of OpenAI's CLIP."""
-    return x * torch.sigmoid(1.702 * x)
 
 
 class CrossAdapter(nn.Module):

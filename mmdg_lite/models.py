@@ -14,6 +14,7 @@ from open_clip import CLIP
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmdg_lite.activation import replace_quick_gelu
 from mmdg_lite.adapters import CrossAdapter, UAdapterPP
 from mmdg_lite.clip import load_clip
 from mmdg_lite.modality import MODALITIES, Modality
@@ -76,7 +77,7 @@ class MMDGPlusPlus(nn.Module):
         positions: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.clip = clip.requires_grad_(False)
+        self.clip = replace_quick_gelu(clip.requires_grad_(False))
         self.released = released
         self.source_domains = tuple(source_domains)
         self.generator: torch.Generator | None = None
@@ -209,7 +210,9 @@ class MMDGPlusPlus(nn.Module):
 
     def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The three images stacked, 3 x B x 3 x H x W, and presence B x 3; missing images become zeros (D13)."""
-        given = next(batch[modality.value] for modality in MODALITIES if batch.get(modality.value) is not None)
+        given = next((batch[m.value] for m in MODALITIES if batch.get(m.value) is not None), None)
+        if given is None:
+            raise ValueError(f"a batch needs at least one of the images {', '.join(m.value for m in MODALITIES)}")
         present = batch.get("present")
         if present is None:
             present = torch.ones(len(given), len(MODALITIES), dtype=torch.bool, device=given.device)
