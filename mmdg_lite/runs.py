@@ -1,0 +1,286 @@
+"""One run: its complete configuration, the profiles that configurations start from, and its folder."""
+
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from filelock import FileLock, Timeout
+
+from mmdg_lite.configuration import read_json, to_dict, write_json
+from mmdg_lite.data.augmentation import Augmentation
+from mmdg_lite.data.protocols import PROTOCOLS, Setting
+from mmdg_lite.methods import method as find_method
+from mmdg_lite.models import ModelConfig
+from mmdg_lite.projection import Rule
+
+Profile = Literal["quick", "full", "paper"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where samples come from and how many."""
+
+    root: str | None = None  # folder with one converted data set per domain letter; None: the synthetic domains
+    size: int = 64  # pixels, height and width
+    train_samples: int = 240  # per synthetic source domain
+    validation_samples: int = 120  # per synthetic source domain
+    test_samples: int = 400  # per synthetic target domain
+    seed: int = 2026  # of the synthetic samples, the same for every run so that all methods see the same faces
+    augment: bool = True  # flip and jitter in training
+    workers: int = 0  # processes that load batches; 0: the training process itself
+    cache: str | None = None  # folder for rendered samples; None: render them anew
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How the trainable parameters are fitted."""
+
+    steps: int = 60  # optimiser steps at most
+    batch_size: int = 24  # triplets per step
+    learning_rate: float = 2e-3  # of Adam, after warm-up
+    weight_decay: float = 5e-5  # of Adam
+    warmup: int = 10  # steps of linear warm-up
+    validate_every: int = 20  # steps between two looks at the sources' validation lists
+    patience: int = 0  # validations without improvement after which training stops; 0: never
+    rule: Rule = "regrad"  # of ReGrad; "none": plain sum of the gradients
+    momentum: float = 0.5  # of ReGrad's loss averages
+    checkpoint_every: int = 50  # steps between two resumable states
+    precision: Precision = "auto"  # "auto": bfloat16 autocast on CUDA where the device has it, float32 elsewhere
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that determines a run."""
+
+    profile: Profile  # what the numbers below started from
+    protocol: str  # "P1" .. "P5"
+    setting: str  # such as "CPS->W"
+    method: str  # see `methods.METHODS`
+    seed: int = 0  # of initialisation, order, augmentation and sampling
+    device: str = "auto"  # "auto": cuda, else mps, else cpu
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    @property
+    def domains(self) -> Setting:
+        """The protocol's setting: sources, targets, what is missing or left out."""
+        return find_setting(self.protocol, self.setting)
+
+    @property
+    def name(self) -> str:
+        """Path of the run below the folder of its grid: protocol/setting/method/seed."""
+        return f"{self.protocol}/{self.setting.replace('->', '-to-').replace(' ', '_')}/{self.method}/seed{self.seed}"
+
+    def augmentation(self) -> Augmentation | None:
+        """What is done to training samples; protocol P5 also drops modalities."""
+        dropout = self.domains.modality_dropout
+        if self.data.augment:
+            return Augmentation(modality_dropout=dropout)
+        return Augmentation(flip=0, offset=0, gamma=(1, 1), modality_dropout=dropout) if dropout else None
+
+
+PROFILES: dict[str, tuple[DataConfig, TrainingConfig, str]] = {
+    # minutes on two CPU cores: shows that everything works, not what it is worth
+    "quick": (DataConfig(), TrainingConfig(), "tiny"),
+    # hours on CPU: enough steps that more no longer help on the sources' validation lists
+    "full": (
+        DataConfig(train_samples=1200, validation_samples=400, test_samples=2000),
+        TrainingConfig(steps=400, warmup=20, validate_every=50),
+        "tiny",
+    ),
+    # ViT-B/16 on converted data sets. Known from a sibling work of the same authors: Adam, learning rate and weight
+    # decay 5e-5, batch 16 to 32, up to 80 epochs, flip and jitter. Our choice: number of steps, warm-up, validation.
+    "paper": (
+        DataConfig(size=224, workers=4),
+        TrainingConfig(
+            steps=30_000, batch_size=32, learning_rate=5e-5, warmup=0, validate_every=500, patience=10,
+            checkpoint_every=250,
+        ),
+        "ViT-B-16",
+    ),
+}  # fmt: skip
+
+
+def find_setting(protocol: str, name: str) -> Setting:
+    """A setting of a protocol. Raises `ValueError` listing what there is."""
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
+    if name not in PROTOCOLS[protocol]:
+        raise ValueError(f"protocol {protocol} has no setting {name!r}; choose one of {', '.join(PROTOCOLS[protocol])}")
+    return PROTOCOLS[protocol][name]
+
+
+def configure(
+    profile: str,
+    *,
+    protocol: str = "P1",
+    setting: str = "CPS->W",
+    method: str = "mmdg++",
+    seed: int = 0,
+    device: str = "auto",
+    data_root: str | None = None,
+    data: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+    model: dict[str, Any] | None = None,
+) -> RunConfig:
+    """The configuration of one run: a profile, with whatever is given here changed.
+
+    Args:
+        profile: "quick", "full" or "paper".
+        protocol, setting, method, seed, device: see `RunConfig`.
+        data_root: folder with the converted data sets, required by "paper".
+        data, training, model: fields of `DataConfig`, `TrainingConfig` and `ModelConfig` to change.
+
+    Raises:
+        ValueError: an unknown profile, protocol, setting or method, or "paper" without data.
+        TypeError: an unknown field.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
+    if profile == "paper" and data_root is None:
+        raise ValueError("the paper profile needs the folder of your converted data sets (data_root); see data_prep/")
+    base_data, base_training, clip = PROFILES[profile]
+    parts = find_method(method)
+    model_config = ModelConfig(
+        source_domains=find_setting(protocol, setting).sources,
+        clip=clip,
+        adapters=parts.adapters,
+        prompts=parts.prompts,
+        train_tokens=parts.train_tokens,
+        seed=seed,
+    )
+    return RunConfig(
+        profile=_profile(profile),
+        protocol=protocol,
+        setting=setting,
+        method=method,
+        seed=seed,
+        device=device,
+        data=replace(base_data, root=data_root, **(data or {})),
+        model=replace(model_config, **(model or {})),
+        training=replace(base_training, **{"rule": parts.rule, **(training or {})}),
+    )
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that "auto" stands for here, or the one named. Raises `ValueError` if it is not available."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name)
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(device.type, False):
+        raise ValueError(f"device {name!r} is not available here; use device='auto' or 'cpu'")
+    return device
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.json"
+        self.environment = self.path / "environment.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.state = self.path / "state.safetensors"
+        self.model = self.path / "model.safetensors"
+        self.scores = self.path / "scores"
+        self.result = self.path / "result.json"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is complete: its result is written last."""
+        return self.result.is_file()
+
+    def read_config(self) -> RunConfig:
+        """The run's configuration. Raises `ConfigurationError` naming the file and key at fault."""
+        return read_json(RunConfig, self.config)
+
+    @contextmanager
+    def claimed(self, config: RunConfig) -> Iterator[None]:
+        """Hold the folder for one process and one configuration.
+
+        Raises:
+            RuntimeError: another process holds it, or it belongs to another configuration (naming what differs).
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RuntimeError(f"{self.path}: another process holds this run; wait for it or stop it") from error
+        try:
+            if self.config.is_file():
+                differing = differences(to_dict(self.read_config()), to_dict(config))
+                if differing:
+                    raise RuntimeError(
+                        f"{self.path} holds a run of another configuration ({'; '.join(differing)}); "
+                        "choose another folder or delete this one"
+                    )
+            else:
+                write_json(self.config, config)
+            write_json(self.environment, environment(config))
+            yield
+        finally:
+            lock.release()
+
+
+# what may change when a run is resumed, since it changes no result
+FREE_TO_CHANGE = ("device", "data.workers", "data.cache", "training.checkpoint_every")
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], *, where: str = "") -> list[str]:
+    """Dotted names of the configuration values that differ and matter, each with both values."""
+    found = []
+    for key in sorted(set(old) | set(new)):
+        name = f"{where}{key}"
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, where=f"{name}.")
+        elif a != b and name not in FREE_TO_CHANGE:
+            found.append(f"{name}: {a!r} there, {b!r} asked for")
+    return found
+
+
+def environment(config: RunConfig) -> dict[str, Any]:
+    """Versions, device and commit that a run was made with."""
+    device = resolve_device(config.device)
+    packages = ("torch", "open_clip_torch", "numpy", "scikit-learn", "mmdg_lite")
+    versions = {name: metadata.version(name) for name in packages}
+    described = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
+    return {
+        "python": platform.python_version(),
+        "versions": versions,
+        "device": device.type,
+        "device_name": described,
+        "threads": torch.get_num_threads(),
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the source tree, with "+changes" if it was edited since; None outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _profile(name: str) -> Profile:
+    (profile,) = (known for known in get_args(Profile) if known == name)
+    return profile

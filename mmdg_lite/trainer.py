@@ -1,0 +1,269 @@
+"""The training loop: losses, ReGrad, optimiser, validation; its state can be written and taken up at any step."""
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from mmdg_lite.checkpoints import load_optimiser_tensors, optimiser_tensors, read_checkpoint, write_checkpoint
+from mmdg_lite.configuration import write_text
+from mmdg_lite.data.loader import loader
+from mmdg_lite.evaluation import Scored, autocast, model_scorer, score, to_device
+from mmdg_lite.metrics import evaluate_scores
+from mmdg_lite.modality import MODALITIES
+from mmdg_lite.models import build
+from mmdg_lite.outputs import Losses, Output, losses
+from mmdg_lite.regrad import ReGrad, Report
+from mmdg_lite.runs import RunConfig, RunFolder, resolve_device
+from mmdg_lite.setting_data import SettingData
+
+LOG_EVERY = 5
+"""Steps between two lines of the training log."""
+
+
+class Interrupted(RuntimeError):
+    """The run was asked to stop; its state is written and the same command goes on from there."""
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss is NaN or infinite; the message says which, at which step and for which samples."""
+
+
+class Trainer:
+    """A model in training, with everything that has to survive an interruption.
+
+    Args:
+        config: the run's configuration.
+        run: its folder; a state found there is taken up.
+        data: its data sets.
+        progress: show a progress bar.
+    """
+
+    def __init__(self, config: RunConfig, run: RunFolder, data: SettingData, *, progress: bool = True) -> None:
+        self.config, self.run, self.data, self.progress = config, run, data, progress
+        self.device = resolve_device(config.device)
+        self.model = build(config.model).to(self.device)
+        self.model.generator = torch.Generator(self.device).manual_seed(config.seed)
+        self.branches = self.model.branches()
+        trainable = [parameter for parameter, _ in self.branches if parameter.requires_grad]
+        settings = config.training
+        self.optimiser = torch.optim.Adam(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        self.regrad = ReGrad(momentum=settings.momentum, rule=settings.rule, released=config.model.released)
+        self.batches_per_epoch = len(self._epoch(0, 0))
+        self.step = 0
+        self.best: dict[str, torch.Tensor] = {}
+        self.best_key: tuple[float, float] = (math.inf, math.inf)
+        self.waited = 0
+        self.seconds = 0.0
+        if run.state.is_file():
+            self._take_up()
+        else:
+            write_text(run.metrics, "")
+
+    def fit(self) -> None:
+        """Train until the last step, or until validation has not improved for `patience` looks.
+
+        Raises:
+            Interrupted: SIGINT or SIGTERM arrived; the state is written.
+            NonFiniteLoss: a loss is not finite; the last written state is kept.
+        """
+        settings = self.config.training
+        started = time.perf_counter() - self.seconds
+        with (
+            _stop_requests() as requested,
+            tqdm(
+                total=settings.steps, initial=self.step, desc=self.config.method, unit="step", disable=not self.progress
+            ) as bar,
+        ):
+            while not self.finished:
+                epoch, start = divmod(self.step, self.batches_per_epoch)
+                for batch in self._epoch(epoch, start):
+                    record = self._train_step(batch)
+                    self.seconds = time.perf_counter() - started
+                    bar.update()
+                    bar.set_postfix(loss=f"{record['loss_total']:.3f}")
+                    if self.step % LOG_EVERY == 0 or self.step == 1:
+                        self._log(record)
+                    if self.step % settings.validate_every == 0 or self.step == settings.steps:
+                        self._validate()
+                    if requested:
+                        self.write_state()
+                        raise Interrupted(
+                            f"stopped at step {self.step} of {settings.steps}; the same command goes on from there "
+                            f"(state in {self.run.state})"
+                        )
+                    if self.step % settings.checkpoint_every == 0 or self.finished:
+                        self.write_state()
+                    if self.finished:
+                        break
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are made, or validation has stopped improving."""
+        settings = self.config.training
+        return self.step >= settings.steps or bool(settings.patience and self.waited >= settings.patience)
+
+    def load_best(self) -> None:
+        """Put the best validated parameters back into the model, and write them as the run's model."""
+        self.model.load_trainable_state_dict(self.best)
+        write_checkpoint(self.run.model, self.best, {"step": self.step, "method": self.config.method})
+
+    def write_state(self) -> None:
+        """Write everything that the next step depends on."""
+        assert self.model.generator is not None
+        tensors = {f"model/{name}": value for name, value in self.model.trainable_state_dict().items()}
+        tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        tensors |= {f"optimiser/{name}": value for name, value in optimiser_tensors(self.optimiser).items()}
+        tensors["generator"] = self.model.generator.get_state()
+        values = {
+            "step": self.step,
+            "best_key": [None if math.isinf(value) else value for value in self.best_key],
+            "waited": self.waited,
+            "regrad": self.regrad.state_dict(),
+            "seconds": self.seconds,
+        }
+        write_checkpoint(self.run.state, tensors, values)
+
+    def _take_up(self) -> None:
+        """Go on from the written state; log lines made after it are dropped, since they will be made again."""
+        state = read_checkpoint(self.run.state)
+        assert self.model.generator is not None
+        self.model.load_trainable_state_dict(state.part("model"))
+        self.best = state.part("best")
+        load_optimiser_tensors(self.optimiser, state.part("optimiser"))
+        self.model.generator.set_state(state.tensors["generator"])
+        self.step = int(state.values["step"])
+        eer, loss = (math.inf if value is None else float(value) for value in state.values["best_key"])
+        self.best_key = (eer, loss)
+        self.waited = int(state.values["waited"])
+        self.regrad.load_state_dict(state.values["regrad"])
+        self.seconds = float(state.values["seconds"])
+        lines = [json.loads(line) for line in self.run.metrics.read_text(encoding="utf-8").splitlines()]
+        kept = [line for line in lines if line["step"] <= self.step]
+        write_text(self.run.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def _epoch(self, epoch: int, start: int) -> Any:
+        """Batches of one epoch from number `start` on, the same for every process that asks."""
+        settings, dataset = self.config.training, self.data.train
+        return loader(
+            dataset,
+            batch_size=settings.batch_size,
+            seed=self.config.seed,
+            epoch=epoch,
+            augment=self.config.augmentation(),
+            source_domains=self.config.domains.sources,
+            shuffle=True,
+            workers=self.config.data.workers,
+            drop_last=len(dataset) >= settings.batch_size,
+            start_batch=start,
+            pin_memory=self.device.type == "cuda",
+        )
+
+    def _train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One optimiser step; returns its line for the log."""
+        settings = self.config.training
+        self.model.train()
+        on_device = to_device(batch, self.device)
+        with autocast(self.device, settings.precision):
+            output = self.model(on_device)
+            batch_losses = losses(output, on_device)
+        self._check_finite(batch_losses, batch["id"])
+        report = self.regrad.step(batch_losses.modalities, batch_losses.total, self.branches, output.mean_certainty())
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.learning_rate * self._rate(self.step)
+        self.optimiser.step()
+        self.step += 1
+        return self._record(output, batch_losses, report)
+
+    def _rate(self, step: int) -> float:
+        """Learning rate at a step, as a share of its maximum: linear warm-up, then half a cosine down to zero."""
+        settings = self.config.training
+        warm = min(1.0, (step + 1) / max(1, settings.warmup))
+        return warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+
+    def _check_finite(self, batch_losses: Losses, ids: list[str]) -> None:
+        names = ("total", *(modality.value for modality in MODALITIES))
+        for name, loss in zip(names, (batch_losses.total, *batch_losses.modalities), strict=True):
+            if loss is not None and not math.isfinite(float(loss.detach())):
+                samples = ", ".join(ids[:8]) + (" ..." if len(ids) > 8 else "")
+                raise NonFiniteLoss(
+                    f"the {name} loss is {float(loss.detach())} at step {self.step + 1} for samples "
+                    f"{samples}; lower the learning rate or look at these samples. "
+                    f"The state before it is kept in {self.run.state}"
+                )
+
+    def _record(self, output: Output, batch_losses: Losses, report: Report) -> dict[str, Any]:
+        record: dict[str, Any] = {"event": "train", "step": self.step, "loss_total": _number(batch_losses.total)}
+        certainty = output.mean_certainty()
+        for m, modality in enumerate(MODALITIES):
+            record[f"loss_{modality.value}"] = _number(batch_losses.modalities[m])
+            record[f"average_{modality.value}"] = _number(report.averages[m])
+            record[f"certainty_{modality.value}"] = _number(certainty[m])
+            record[f"gradient_norm_{modality.value}"] = _number(report.gradient_norms[m])
+        record["fastest"] = report.fastest.value if report.fastest is not None else None
+        record["conflict_rate"] = _number(report.conflict_rate)
+        return record
+
+    def _validate(self) -> None:
+        """Score the sources' validation lists; keep the parameters whose EER, then cross-entropy, is the lowest."""
+        scored = self._score_validation()
+        eer, loss = float(evaluate_scores(scored.scores, scored.labels).eer), scored.cross_entropy
+        improved = (eer, loss) < self.best_key
+        if improved:
+            self.best_key = (eer, loss)
+            self.best = {
+                name: value.detach().cpu().clone() for name, value in self.model.trainable_state_dict().items()
+            }
+        self.waited = 0 if improved else self.waited + 1
+        self._log(
+            {"event": "validation", "step": self.step, "eer": _number(eer), "loss": _number(loss), "improved": improved}
+        )
+
+    def _score_validation(self) -> Scored:
+        return score(
+            model_scorer(self.model, self.device, precision=self.config.training.precision),
+            self.data.validation,
+            source_domains=self.config.domains.sources,
+            workers=self.config.data.workers,
+            description="validating",
+            progress=self.progress,
+        )
+
+    def _log(self, record: dict[str, Any]) -> None:
+        with self.run.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def _number(value: torch.Tensor | float | None) -> float | None:
+    """A float of six significant digits for the log; None for what is missing or not a number."""
+    if value is None:
+        return None
+    plain = float(value.detach()) if isinstance(value, torch.Tensor) else float(value)
+    return float(f"{plain:.6g}") if math.isfinite(plain) else None
+
+
+@contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """While it lasts, SIGINT and SIGTERM are noted in the list instead of ending the process (main thread only)."""
+    requested: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield requested
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        requested.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield requested
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
