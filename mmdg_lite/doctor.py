@@ -159,7 +159,7 @@ def shipped_weights(folder: Path = ASSETS) -> Check:
 
 
 def record_weights(folder: Path = ASSETS) -> Path:
-    """Write `SHA256SUMS` anew from the weights (.safetensors) in `folder`, after they were made again; returns its path."""
+    """Write `SHA256SUMS` anew from the .safetensors in `folder`, after they were made again; returns its path."""
     paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors"))
     lines = [f"{hashlib.sha256((folder / path).read_bytes()).hexdigest()}  {path}\n" for path in paths]
     write_text(folder / "SHA256SUMS", "".join(lines))

@@ -1,7 +1,9 @@
 """Runs notebooks with this very interpreter, and cleans executed ones so that they can be committed."""
 
 import argparse
+import ast
 import copy
+import json
 import os
 import re
 import sys
@@ -14,6 +16,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 from tqdm.auto import tqdm
+
+from mmdg_lite.configuration import write_json
 
 KERNEL = "python3"
 # metadata that is kept on a cell; the rest belongs to tools (papermill's timings, editors' state)
@@ -61,11 +65,9 @@ def execute(
     import papermill  # slow to import, and not needed for cleaning
 
     path, out = Path(path).resolve(), Path(out).resolve()
-    known = set(papermill.inspect_notebook(str(path)))
-    if unknown := set(parameters) - known:
-        raise ValueError(
-            f"{path.name} has no parameter {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
-        )
+    known = parameter_names(nbformat.read(path, as_version=4))
+    if unknown := sorted(set(parameters) - set(known)):
+        raise ValueError(f"{path.name} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
     out.parent.mkdir(parents=True, exist_ok=True)
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in parameters.items()}
     try:
@@ -76,6 +78,7 @@ def execute(
                 str(out),
                 parameters=plain,
                 kernel_name=KERNEL,
+                language="python",
                 cwd=str(path.parent),
                 progress_bar={"desc": path.stem, "leave": True} if progress else False,
                 execution_timeout=cell_timeout,
@@ -86,6 +89,16 @@ def execute(
         where = f"{path.name}, cell {error.exec_count}: {error.ename}: {error.evalue}"
         raise NotebookFailed(f"{where}\n\n{error.source}\n\n(executed so far: {out})", path=out) from error
     return out
+
+
+def parameter_names(notebook: NotebookNode) -> list[str]:
+    """The names that the cell tagged "parameters" assigns, in order; none without such a cell."""
+    cells = [c for c in notebook.cells if c.cell_type == "code" and "parameters" in c.metadata.get("tags", [])]
+    names = []
+    for statement in (s for cell in cells for s in ast.parse(cell.source).body):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        names += [target.id for target in targets if isinstance(target, ast.Name)]
+    return names
 
 
 def clean(notebook: NotebookNode, *, places: Sequence[str | Path] = ()) -> NotebookNode:
@@ -142,6 +155,36 @@ def _clean_output(output: NotebookNode, count: int | None, places: Sequence[str 
         if kind.startswith("text/"):
             output["data"][kind] = tidy(output["data"][kind])
     return output
+
+
+def write_findings(out_dir: str | Path, notebook: str, values: Mapping[str, Any]) -> Path:
+    """What a notebook found, as `out_dir/findings/<notebook>.json`, for tests to assert on; returns that path.
+
+    `values`: names to numbers, texts, truth values, None, and lists or objects of these; numpy's and torch's scalars
+    become plain numbers. Raises ValueError for a number that is not finite and TypeError for anything else.
+    """
+    path = Path(out_dir) / "findings" / f"{notebook}.json"
+    write_json(path, _plain(dict(values)))
+    return path
+
+
+def read_findings(out_dir: str | Path, notebook: str) -> dict[str, Any]:
+    """What `write_findings` wrote. Raises FileNotFoundError when the notebook has not been run into `out_dir`."""
+    return dict(json.loads((Path(out_dir) / "findings" / f"{notebook}.json").read_text(encoding="utf-8")))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, Path):
+        return value.as_posix()
+    if hasattr(value, "tolist"):  # numpy's and torch's scalars and arrays
+        return _plain(value.tolist())
+    raise TypeError(f"a finding must be numbers or text, not {type(value).__name__}")
 
 
 def numbered(folder: str | Path) -> list[Path]:

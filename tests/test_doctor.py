@@ -92,9 +92,8 @@ def test_a_check_that_breaks_is_a_failure_and_the_next_ones_are_made(monkeypatch
 def test_a_foreign_kernel_of_the_same_name_is_not_taken(monkeypatch, tmp_path):
     folder = tmp_path / "kernels" / "python3"
     folder.mkdir(parents=True)
-    (folder / "kernel.json").write_text(
-        '{"argv": ["/elsewhere/python"], "display_name": "other", "language": "python"}'
-    )
+    spec = {"argv": ["/elsewhere/python"], "display_name": "other", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     check = doctor.jupyter_kernel()
     assert check.ok
