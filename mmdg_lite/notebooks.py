@@ -110,10 +110,8 @@ def clean(notebook: NotebookNode, *, places: Sequence[str | Path] = ()) -> Noteb
     changes nothing.
     """
     book = copy.deepcopy(notebook)
-    book.metadata = NotebookNode(
-        kernelspec={"display_name": "Python 3 (ipykernel)", "language": "python", "name": KERNEL},
-        language_info={"name": "python"},
-    )
+    kernelspec = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": KERNEL}
+    book.metadata = nbformat.from_dict({"kernelspec": kernelspec, "language_info": {"name": "python"}})
     book.cells = [cell for cell in book.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
     count = 0
     for index, cell in enumerate(book.cells):
