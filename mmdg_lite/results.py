@@ -64,7 +64,7 @@ def read_run(run: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The configuration and the result of one finished run. Raises ValueError, naming the file, where one is
     unusable."""
     config, result = (_json(Path(run) / name) for name in ("config.json", "result.json"))
-    if absent := {"profile", "protocol", "setting", "method", "seed"} - set(config):
+    if absent := {"profile", "protocol", "setting", "method", "seed", "data"} - set(config):
         raise ValueError(f"{Path(run) / 'config.json'} lacks {', '.join(sorted(absent))}")
     return config, result
 
@@ -115,7 +115,7 @@ def _tests(run: Path) -> Iterator[tuple[dict[str, Any], Scores, float]]:
             raise ValueError(f"{path} is not named test_<domain>[_without_<modalities>].csv.gz")
         keys = {
             "profile": config["profile"],
-            "data": "real" if config.get("data_root") else "synthetic",
+            "data": "real" if config["data"].get("root") else "synthetic",
             "protocol": config["protocol"],
             "setting": config["setting"],
             "target": match["target"],

@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from mmdg_lite.configuration import write_text
-from mmdg_lite.results import collect, collect_species
+from mmdg_lite.methods import METHODS
+from mmdg_lite.results import KEYS, collect, collect_species
 from mmdg_lite.table_text import LAYOUTS, Layout, latex, markdown, percent
 
 # what each protocol's table shows: protocols whose runs it reads, whether of tests with missing modalities, its columns
@@ -24,17 +25,7 @@ METRICS = {
     "auc": "AUC",
 }
 MISSING = {"depth": "missing D", "infrared": "missing I", "depth_infrared": "missing D&I"}
-METHODS = {
-    "linear_probe": "linear probe",
-    "head": "head",
-    "fusion": "plain fusion",
-    "mmdg": "MMDG",
-    "mmdg++": "MMDG++",
-    "mmdg++_without_uncertainty": "MMDG++ without uncertainty",
-    "mmdg++_without_regrad": "MMDG++ without ReGrad",
-    "mmdg++_without_prompts": "MMDG++ without ADPs",
-}
-COMPONENTS = {"uncertainty": "U", "regrad": "ReGrad", "prompts": "ADP"}
+COMPONENTS = ("U", "ReGrad", "ADP")  # uncertainty in the adapters, gradient modulation, asymmetric domain prompts
 GROUP = ["profile", "data", "method"]
 AVERAGE = "Average"
 
@@ -60,7 +51,7 @@ class Table:
 
 def display_name(method: str) -> str:
     """A method's name as tables print it; unknown names print as they are."""
-    return METHODS.get(method, method)
+    return METHODS[method].title if method in METHODS else method
 
 
 def select(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
@@ -71,12 +62,15 @@ def select(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
     if protocol not in PROTOCOLS:
         raise ValueError(f"no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}")
     if protocol == "P2":
-        rows = frame[frame["protocol"].isin(["P1", "P2"]) & (frame["missing"] != "")]
+        rows = frame[frame["protocol"].isin(["P1", "P2"]) & (frame["missing"] != "")].sort_values("protocol")
+        rows = rows.drop_duplicates([key for key in KEYS if key != "protocol"])  # one training serves both protocols
         return rows.assign(column=rows["missing"].map(lambda m: MISSING.get(m, f"missing {m}")))
     rows = frame[frame["protocol"] == protocol]
     if protocol == "P5":
         return rows.assign(column=rows["missing"].map(lambda m: MISSING.get(m, f"missing {m}") if m else "all present"))
     rows = rows[rows["missing"] == ""]
+    if protocol == "P4":
+        return rows.assign(column=rows["setting"].str.split(" without ").str[-1])  # the species that training lacked
     return rows.assign(column=rows["setting"])
 
 
@@ -155,18 +149,17 @@ def beside(frame: pd.DataFrame, protocol: str = "P1") -> pd.DataFrame:
         rows[method]["published: source"] = source
     if "MMDG++" in rows and "published: source" not in rows["MMDG++"]:
         rows["MMDG++"]["published: source"] = "not available"
-    order = [*METHODS.values(), *rows]
+    order = [*(known_method.title for known_method in METHODS.values()), *rows]
     wide = pd.DataFrame.from_dict(rows, orient="index").fillna("").loc[sorted(rows, key=order.index)]
     ordered = sorted(wide.columns, key=lambda c: str(c).startswith("published"))
     return wide[ordered].rename_axis("method").reset_index()
 
 
 def components(frame: pd.DataFrame) -> pd.DataFrame:
-    """The component ablation on P1: frozen head, + cross-adapter, + uncertainty, + ReGrad, + ADPs, as far as it was
-    run.
+    """The component ablation on P1: frozen head, cross-adapters, and uncertainty, ReGrad and ADPs in any combination.
 
     Columns: profile, data, method, one of each in COMPONENTS ("x" where the method has it), and the three metrics'
-    averages in percent, as text.
+    averages in percent, as text; a row per method that was run, fewest components first.
     """
     cells = aggregate(frame, "P1")
     wide = cells[cells["column"] == AVERAGE]
@@ -176,10 +169,10 @@ def components(frame: pd.DataFrame) -> pd.DataFrame:
         if parts is None:
             continue
         row = {"profile": profile, "data": data, "method": display_name(str(method))}
-        row |= {label: "x" if name in parts else "" for name, label in COMPONENTS.items()}
+        row |= {label: "x" if has else "" for label, has in zip(COMPONENTS, parts, strict=True)}
         row |= {m: percent(mean, sd) for m, mean, sd in part[["metric", "mean", "sd"]].itertuples(index=False)}
-        rows.append((len(parts), method != "head", row))
-    return pd.DataFrame([row for _, _, row in sorted(rows, key=lambda r: r[:2])])
+        rows.append(((profile, data, sum(parts), list(METHODS).index(str(method))), row))
+    return pd.DataFrame([row for _, row in sorted(rows, key=lambda r: r[0])])
 
 
 def published_results(path: str | Path | None = None) -> pd.DataFrame:
@@ -225,12 +218,12 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def _components_of(method: str) -> set[str] | None:
-    """The components a method has, from its name; None for methods that are no part of the ablation."""
-    if method in ("head", "fusion"):
-        return set()
-    base, _, without = method.partition("_without_")
-    return set(COMPONENTS) - set(without.split("_")) if base == "mmdg++" else None
+def _components_of(name: str) -> tuple[bool, bool, bool] | None:
+    """Whether a method has each of COMPONENTS; None for methods that are no part of the ablation."""
+    if name not in METHODS or METHODS[name].kind != "trained":
+        return None
+    m = METHODS[name]
+    return m.adapters == "uncertainty", m.rule == "regrad", m.prompts == "asymmetric"
 
 
 def _block(cells: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -81,7 +81,7 @@ def make_run(tmp_path: Path):
             for gone in missing:
                 scores(f"test_{target}{'_without_' + gone if gone else ''}.csv.gz")
         config = {"profile": profile, "protocol": protocol, "setting": setting, "method": method, "seed": seed}
-        (run / "config.json").write_text(json.dumps({**config, "data_root": data_root}))
+        (run / "config.json").write_text(json.dumps({**config, "data": {"root": data_root}}))
         lines = [
             {"event": "train", "step": step, "loss_total": 1 / step, "loss_rgb": 0.9 / step, "loss_depth": 0.8 / step}
             | {"loss_infrared": 0.7 / step, "fastest": "rgb", "certainty_rgb": 0.7, "conflict_rate": 0.25}
