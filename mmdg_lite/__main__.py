@@ -5,12 +5,15 @@ environment.
 """
 
 import argparse
+import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 Run = Callable[[argparse.Namespace], int]
+PROFILES = ("quick", "full", "paper")
 PROTOCOLS = ("P1", "P2", "P3", "P4", "P5")
 
 
@@ -33,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m mmdg_lite", description="Multi-modal face anti-spoofing with MMDG++.")
     top.add_argument("--traceback", action="store_true", help="on failure, show where in the code it happened")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_doctor, _tables):
+    for add in (_doctor, _train, _tables):
         add(commands)
     return top
 
@@ -61,6 +64,62 @@ def _doctor(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("--out", type=Path, default=Path("runs"), help="folder that runs would be written to")
     command.add_argument("--record-weights", action="store_true", help="first renew the shipped weights' checksums")
     command.add_argument("--quiet", action="store_true", help="print failures only")
+
+
+def _train(commands: "Commands[argparse.ArgumentParser]") -> None:
+    def run(options: argparse.Namespace) -> int:
+        from mmdg_lite.configuration import from_dict, to_dict
+        from mmdg_lite.runs import RunConfig, configure
+        from mmdg_lite.training import train
+
+        config = configure(
+            options.profile,
+            protocol=options.protocol,
+            setting=options.setting,
+            method=options.method,
+            seed=options.seed,
+            device=options.device,
+            data_root=options.data_root,
+            **_changes(options.set),
+        )
+        config = from_dict(RunConfig, to_dict(config))  # refuses values of the wrong type
+        print(train(config, options.out or Path("runs") / config.profile / config.name))
+        return 0
+
+    command = _command(commands, "train", run, "train and test one run, going on from where it stopped")
+    command.add_argument("--profile", choices=PROFILES, default="quick", help="what the settings start from")
+    command.add_argument("--protocol", choices=PROTOCOLS, default="P1", help="the protocol")
+    command.add_argument("--setting", default="CPS->W", help="the protocol's setting, sources->targets")
+    command.add_argument("--method", default="mmdg++", help="a name in mmdg_lite.methods.METHODS")
+    command.add_argument("--seed", type=int, default=0, help="seed of initialisation, order and augmentation")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    command.add_argument("--data-root", help="folder of converted data sets; without it the synthetic domains")
+    command.add_argument(
+        "--out", type=Path, help="the run's folder; without it runs/PROFILE/PROTOCOL/SETTING/METHOD/seedN"
+    )
+    command.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="PART.NAME=VALUE",
+        help="change settings, for example training.steps=500",
+    )
+
+
+def _changes(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`part.name=value` as keyword arguments of `runs.configure`; values are JSON, or else text."""
+    changes: dict[str, dict[str, Any]] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        part, dot, name = key.partition(".")
+        if not equals or not dot or part not in ("data", "training", "model"):
+            raise ValueError(f"--set {assignment}: write data.NAME=VALUE, training.NAME=VALUE or model.NAME=VALUE")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        changes.setdefault(part, {})[name] = value
+    return changes
 
 
 def _tables(commands: "Commands[argparse.ArgumentParser]") -> None:

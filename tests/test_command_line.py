@@ -46,6 +46,42 @@ def test_tables_from_runs(make_run, tmp_path, capsys):
     assert str(tmp_path / "out" / "P1.md") in printed
 
 
+def test_train_hands_its_options_to_train(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr("mmdg_lite.training.train", lambda config, folder: seen.append((config, folder)))
+    options = [
+        "--method",
+        "fusion",
+        "--setting",
+        "CPW->S",
+        "--seed",
+        "3",
+        "--set",
+        "training.steps=7",
+        "data.augment=false",
+    ]
+    assert main(["train", *options, "--out", str(tmp_path)]) == 0
+    [(config, folder)] = seen
+    assert (config.method, config.setting, config.seed, config.profile) == ("fusion", "CPW->S", 3, "quick")
+    assert (config.training.steps, config.data.augment) == (7, False)
+    assert folder == tmp_path
+
+
+@pytest.mark.parametrize(
+    "assignment, message",
+    [
+        ("steps=7", "write data.NAME=VALUE"),
+        ("training.stepz=7", "stepz"),
+        ("training.steps=many", "steps"),
+        ("training.steps", "write data.NAME=VALUE"),
+    ],
+)
+def test_wrong_settings_are_errors_that_name_them(assignment, message, capsys, tmp_path):
+    assert main(["train", "--out", str(tmp_path / "run"), "--set", assignment]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_failure_fits_on_one_screen_and_says_what_to_do(tmp_path, capsys):
     assert main(["tables", "--runs", str(tmp_path)]) == 1
     text = capsys.readouterr().err
