@@ -68,7 +68,7 @@ def reproduce(
     if failures:
         shown = "\n\n".join(f"{failure.name}: {failure.error}" for failure in failures[:2])
         raise ReproductionFailed(
-            f"{len(failures)} of {len(planned)} runs failed; the others are finished and kept. Executed notebooks are in "
+            f"{len(failures)} of {len(planned)} runs failed; the others are kept. Executed notebooks are in "
             f"{out / 'notebooks'}; the same command tries the failed runs again.\n\n{shown}"
         )
     tables = out / "notebooks" / TABLES_NOTEBOOK
