@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m mmdg_lite", description="Multi-modal face anti-spoofing with MMDG++.")
     top.add_argument("--traceback", action="store_true", help="on failure, show where in the code it happened")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_doctor, _train, _tables):
+    for add in (_doctor, _train, _reproduce, _tables):
         add(commands)
     return top
 
@@ -120,6 +120,34 @@ def _changes(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
             value = text
         changes.setdefault(part, {})[name] = value
     return changes
+
+
+def _reproduce(commands: "Commands[argparse.ArgumentParser]") -> None:
+    def run(options: argparse.Namespace) -> int:
+        from mmdg_lite.reproduce import reproduce
+
+        reproduce(
+            options.profile,
+            protocols=options.protocols,
+            methods=options.methods,
+            seeds=options.seeds,
+            out=options.out or Path("runs") / options.profile,
+            data_root=options.data_root,
+            device=options.device,
+            workers=options.workers,
+        )
+        return 0
+
+    text = "notebooks, every run of a grid, tables and figures; goes on from the finished runs"
+    command = _command(commands, "reproduce", run, text)
+    command.add_argument("--profile", choices=PROFILES, default="quick", help="minutes, hours, or real data")
+    command.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=["P1"], help="which protocols")
+    command.add_argument("--methods", nargs="+", default=["linear_probe", "fusion", "mmdg++"], help="which methods")
+    command.add_argument("--seeds", nargs="+", type=int, default=[0], help="one run per seed")
+    command.add_argument("--out", type=Path, help="folder for everything; without it runs/PROFILE")
+    command.add_argument("--data-root", help="folder of converted data sets; without it the synthetic domains")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    command.add_argument("--workers", type=int, default=2, help="runs at a time")
 
 
 def _tables(commands: "Commands[argparse.ArgumentParser]") -> None:

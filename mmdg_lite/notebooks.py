@@ -156,19 +156,19 @@ def _clean_output(output: NotebookNode, count: int | None, places: Sequence[str 
 
 
 def write_findings(out_dir: str | Path, notebook: str, values: Mapping[str, Any]) -> Path:
-    """What a notebook found, as `out_dir/findings/<notebook>.json`, for tests to assert on; returns that path.
+    """What a notebook found, as `out_dir/<notebook>_findings.json`, for tests to assert on; returns that path.
 
     `values`: names to numbers, texts, truth values, None, and lists or objects of these; numpy's and torch's scalars
     become plain numbers. Raises ValueError for a number that is not finite and TypeError for anything else.
     """
-    path = Path(out_dir) / "findings" / f"{notebook}.json"
+    path = Path(out_dir) / f"{notebook}_findings.json"
     write_json(path, _plain(dict(values)))
     return path
 
 
 def read_findings(out_dir: str | Path, notebook: str) -> dict[str, Any]:
     """What `write_findings` wrote. Raises FileNotFoundError when the notebook has not been run into `out_dir`."""
-    return dict(json.loads((Path(out_dir) / "findings" / f"{notebook}.json").read_text(encoding="utf-8")))
+    return dict(json.loads((Path(out_dir) / f"{notebook}_findings.json").read_text(encoding="utf-8")))
 
 
 def _plain(value: Any) -> Any:

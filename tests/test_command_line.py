@@ -1,7 +1,9 @@
 """The command line: help for every command, errors for unknown options, one screen on failure."""
 
+import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +67,22 @@ def test_train_hands_its_options_to_train(monkeypatch, tmp_path):
     assert (config.method, config.setting, config.seed, config.profile) == ("fusion", "CPW->S", 3, "quick")
     assert (config.training.steps, config.data.augment) == (7, False)
     assert folder == tmp_path
+
+
+def test_reproduce_hands_its_options_to_reproduce_and_defaults_agree(monkeypatch):
+    import mmdg_lite.reproduce as module
+
+    defaults = {p.name: p.default for p in inspect.signature(module.reproduce).parameters.values()}
+    seen = []
+    monkeypatch.setattr(module, "reproduce", lambda profile, **options: seen.append((profile, options)))
+    assert main(["reproduce"]) == 0
+    profile, options = seen[0]
+    assert profile == defaults["profile"]
+    for name, value in options.items():
+        plain = tuple(value) if isinstance(value, list) else str(value) if isinstance(value, Path) else value
+        assert plain == defaults[name], name
+    assert main(["reproduce", "--protocols", "P1", "P3", "--seeds", "0", "1", "--methods", "fusion"]) == 0
+    assert (seen[1][1]["protocols"], seen[1][1]["seeds"], seen[1][1]["methods"]) == (["P1", "P3"], [0, 1], ["fusion"])
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """pyproject.toml, requirements.lock and environment.yml say the same, and the lock is fit for any machine it names."""
 
+import ast
 import re
 import sys
 import tomllib
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,18 @@ def test_what_ci_runs_is_make_test():
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
     assert {"run": ".ci/run"} in workflow["jobs"]["test"]["steps"]
     assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+
+
+def test_every_package_that_is_imported_is_declared():
+    """Imports anywhere in the two packages, functions included, against [project] dependencies and extras."""
+    imported = set()
+    for path in [*(ROOT / "mmdg_lite").rglob("*.py"), *(ROOT / "data_prep").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module else []
+            imported |= {name.split(".")[0] for name in names}
+    foreign = imported - set(sys.stdlib_module_names) - {"mmdg_lite", "data_prep"}
+    providers = packages_distributions()
+    names = {canonicalize_name(r.name) for r in declared()}
+    undeclared = {m for m in foreign if not {canonicalize_name(p) for p in providers.get(m, [m])} & names}
+    assert not undeclared
