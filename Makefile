@@ -39,7 +39,8 @@ $(READY): requirements.lock pyproject.toml
 		rm -rf $(VENV); \
 		echo "Could not create a virtual environment. On Debian and Ubuntu: apt install python3-venv, then run make again."; exit 1; }
 	@echo "Installing the locked environment (several minutes and about 7 GB the first time)"
-	@$(BIN)/python -m pip install --no-deps -r requirements.lock && \
+	@set -o pipefail; \
+	 $(BIN)/python -m pip install --no-deps -r requirements.lock | sed '/^Requirement already satisfied/d; /^Ignoring /d' && \
 	 PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . || { \
 		echo; echo "The installation stopped; pip's last lines above say why. The usual causes:"; \
 		echo "  no network, or a proxy that pip does not know   -> set HTTPS_PROXY, or pip config set global.index-url"; \
