@@ -1,0 +1,213 @@
+"""A vision transformer taken apart: patches in, one block at a time, class token out, whoever built it.
+
+Between the blocks' halves the modalities exchange information, so a trunk is not called as a whole. A `Trunk` is a view
+of a model made by open_clip, timm or torchvision: it has no parameters of its own, copies nothing and changes nothing.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import open_clip
+import torchvision
+from einops import rearrange, repeat
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.transformer import ResidualAttentionBlock
+from timm.models.vision_transformer import VisionTransformer as TimmTransformer
+from torch import Tensor, cat, nn
+
+Statistics = tuple[float, float, float]
+"""One number per colour channel."""
+
+
+class Trunk(ABC):
+    """Pieces of a pre-norm vision transformer with a class token and learned positions.
+
+    module: the model whose pieces these are. blocks: its blocks.
+    class_token: C. positions: N x C, the class token's first. The values that modalities' own ones start from.
+    width: C. layers: number of blocks. image_size: (height, width) in pixels.
+    mean, std: what images of 0..1 are normalised with before they enter.
+    """
+
+    module: Any  # an nn.Module; Any because each library names its pieces differently
+    blocks: Any
+    class_token: Tensor
+    positions: Tensor
+    width: int
+    layers: int
+    image_size: tuple[int, int]
+    mean: Statistics
+    std: Statistics
+
+    @abstractmethod
+    def patches(self, images: Tensor) -> Tensor:
+        """B x 3 x H x W to patch embeddings B x P x C, without positions."""
+
+    @abstractmethod
+    def enter(self, x: Tensor) -> Tensor:
+        """What is done to the tokens B x N x C before the first block."""
+
+    @abstractmethod
+    def attention(self, layer: int, x: Tensor) -> Tensor:
+        """Attn(LN1(x)) of a block, B x N x C, to be added to x."""
+
+    @abstractmethod
+    def norm(self, layer: int, x: Tensor) -> Tensor:
+        """LN2(x) of a block, B x N x C."""
+
+    @abstractmethod
+    def mlp(self, layer: int, h: Tensor) -> Tensor:
+        """MLP of a block, from LN2's output, B x N x C, to be added to x."""
+
+    @abstractmethod
+    def leave(self, x: Tensor) -> Tensor:
+        """Final normalisation, any shape ... x C."""
+
+    def embed(self, images: Tensor, class_tokens: Tensor, positions: Tensor) -> Tensor:
+        """Tokens of M modalities that have class tokens and positions of their own.
+
+        Args:
+            images: M x B x 3 x H x W, normalised with `mean` and `std`.
+            class_tokens: M x C.
+            positions: M x N x C.
+
+        Returns:
+            (M B) x N x C, ready for the first block.
+
+        Raises:
+            ValueError: images of a size that this trunk does not take.
+        """
+        if tuple(images.shape[-2:]) != self.image_size:
+            raise ValueError(f"this trunk takes {self.image_size} images, got {tuple(images.shape[-2:])}")
+        batch = images.shape[1]
+        patches = self.patches(rearrange(images, "m b c h w -> (m b) c h w"))  # (M B) x P x C
+        tokens = cat([repeat(class_tokens, "m c -> (m b) 1 c", b=batch).to(patches.dtype), patches], dim=1)
+        return self.enter(tokens + repeat(positions, "m n c -> (m b) n c", b=batch).to(tokens.dtype))
+
+
+class OpenClipTrunk(Trunk):
+    """View of the visual trunk of open_clip's CLIP. Its projection to the space of texts is left aside."""
+
+    def __init__(self, visual: Any) -> None:
+        blocks = visual.transformer.resblocks
+        if visual.attn_pool is not None or not all(isinstance(block, ResidualAttentionBlock) for block in blocks):
+            raise ValueError("this CLIP's trunk is not a plain vision transformer: choose one such as ViT-B-16")
+        self.module, self.blocks = visual, blocks
+        self.class_token, self.positions = visual.class_embedding.detach(), visual.positional_embedding.detach()
+        self.width, self.layers = visual.conv1.out_channels, len(blocks)
+        self.image_size = _pair(visual.image_size)
+        self.mean, self.std = OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+
+    def patches(self, images: Tensor) -> Tensor:
+        return rearrange(self.module.conv1(images), "b c h w -> b (h w) c")
+
+    def enter(self, x: Tensor) -> Tensor:
+        return self.module.ln_pre(x)
+
+    def attention(self, layer: int, x: Tensor) -> Tensor:
+        block = self.blocks[layer]
+        return block.ls_1(block.attention(block.ln_1(x)))
+
+    def norm(self, layer: int, x: Tensor) -> Tensor:
+        return self.blocks[layer].ln_2(x)
+
+    def mlp(self, layer: int, h: Tensor) -> Tensor:
+        block = self.blocks[layer]
+        return block.ls_2(block.mlp(h))
+
+    def leave(self, x: Tensor) -> Tensor:
+        return self.module.ln_post(x)
+
+
+class TimmTrunk(Trunk):
+    """View of timm's vision transformer, such as "vit_base_patch16_224"."""
+
+    def __init__(self, model: Any) -> None:
+        plain = model.cls_token is not None and model.num_prefix_tokens == 1 and not model.no_embed_class
+        if not plain or model.pos_embed is None or model.attn_pool is not None or isinstance(model.norm, nn.Identity):
+            raise ValueError(
+                "a trunk from timm needs a class token with a position, no register tokens, and a final normalisation: "
+                "choose one such as vit_base_patch16_224"
+            )
+        self.module, self.blocks = model, model.blocks
+        self.class_token, self.positions = model.cls_token[0, 0].detach(), model.pos_embed[0].detach()
+        self.width, self.layers = model.embed_dim, len(model.blocks)
+        self.image_size = _pair(model.patch_embed.img_size)
+        trained_with = getattr(model, "pretrained_cfg", {})
+        self.mean, self.std = (tuple(trained_with.get(key, (0.5, 0.5, 0.5))) for key in ("mean", "std"))
+
+    def patches(self, images: Tensor) -> Tensor:
+        return self.module.patch_embed(images)
+
+    def enter(self, x: Tensor) -> Tensor:
+        return self.module.norm_pre(x)
+
+    def attention(self, layer: int, x: Tensor) -> Tensor:
+        block = self.blocks[layer]
+        return block.ls1(block.attn(block.norm1(x)))
+
+    def norm(self, layer: int, x: Tensor) -> Tensor:
+        return self.blocks[layer].norm2(x)
+
+    def mlp(self, layer: int, h: Tensor) -> Tensor:
+        block = self.blocks[layer]
+        return block.ls2(block.mlp(h))
+
+    def leave(self, x: Tensor) -> Tensor:
+        return self.module.norm(x)
+
+
+class TorchvisionTrunk(Trunk):
+    """View of torchvision's vision transformer, such as `torchvision.models.vit_b_16`."""
+
+    def __init__(self, model: Any) -> None:
+        self.module, self.blocks = model, model.encoder.layers
+        self.class_token, self.positions = model.class_token[0, 0].detach(), model.encoder.pos_embedding[0].detach()
+        self.width, self.layers = model.hidden_dim, len(model.encoder.layers)
+        self.image_size = _pair(model.image_size)
+        self.mean, self.std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as its weights expect
+
+    def patches(self, images: Tensor) -> Tensor:
+        return rearrange(self.module.conv_proj(images), "b c h w -> b (h w) c")
+
+    def enter(self, x: Tensor) -> Tensor:
+        return x
+
+    def attention(self, layer: int, x: Tensor) -> Tensor:
+        h = self.blocks[layer].ln_1(x)
+        return self.blocks[layer].self_attention(h, h, h, need_weights=False)[0]
+
+    def norm(self, layer: int, x: Tensor) -> Tensor:
+        return self.blocks[layer].ln_2(x)
+
+    def mlp(self, layer: int, h: Tensor) -> Tensor:
+        return self.blocks[layer].mlp(h)
+
+    def leave(self, x: Tensor) -> Tensor:
+        return self.module.encoder.ln(x)
+
+
+def take_apart(model: nn.Module | Trunk) -> Trunk:
+    """The view of a model that fits it: open_clip's CLIP or its visual trunk, timm's or torchvision's transformer.
+
+    Raises:
+        ValueError: a model of another kind, or a variant of one of these that is not a plain vision transformer.
+    """
+    if isinstance(model, Trunk):
+        return model
+    if isinstance(model, open_clip.CLIP):
+        model = model.visual
+    views: dict[type, Any] = {
+        open_clip.transformer.VisionTransformer: OpenClipTrunk,
+        TimmTransformer: TimmTrunk,
+        torchvision.models.VisionTransformer: TorchvisionTrunk,
+    }
+    for kind, view in views.items():
+        if isinstance(model, kind):
+            return view(model)
+    raise ValueError(
+        f"{type(model).__module__}.{type(model).__name__} is not a vision transformer of open_clip, timm or torchvision"
+    )
+
+
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
