@@ -48,7 +48,8 @@ def write_compact(path: str | Path, state: Mapping[str, Tensor], row_ids: Sequen
     """
     table = state[TOKEN_TABLE].detach().cpu()
     ids = torch.tensor(sorted(set(row_ids)), dtype=torch.int64)
-    restored = untrained_rows(*table.shape, seed)
+    vocabulary, width = table.shape
+    restored = untrained_rows(vocabulary, width, seed)
     restored[ids] = table[ids]
     lost = (restored != table).any(dim=1).nonzero().flatten().tolist()
     if lost:
