@@ -72,9 +72,7 @@ def read_list(path: str | Path, domain: str) -> list[ListRow]:
         raise ValueError(f"unknown domain {domain!r}; the domains are {', '.join(LETTERS)}")
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: no such list; --lists names the folder that holds {domain}-train.txt and so on"
-        )
+        raise FileNotFoundError(f"{path}: no such list; name the folder that holds {domain}-train.txt and its like")
     content = path.read_bytes()
     try:
         text = content.decode("utf-8")

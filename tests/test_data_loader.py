@@ -1,0 +1,182 @@
+"""Data sets and batches: contents, normalisation, missing modalities, and a stream that a resumed run repeats."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmdg_lite.data.augmentation import Augmentation
+from mmdg_lite.data.dataset import (
+    ArrayDataset,
+    ConcatDataset,
+    Samples,
+    Subset,
+    live_and_species,
+    stack,
+    without_species,
+)
+from mmdg_lite.data.loader import CLIP_MEAN, CLIP_STD, collate, loader, make_batch
+from mmdg_lite.data.synthetic import render
+from mmdg_lite.modality import MODALITIES, Modality
+
+
+def random_dataset(letter, count, *, size=8, seed=0, present=None):
+    rng = np.random.default_rng([seed, ord(letter)])
+    label = rng.integers(0, 2, count)
+    return ArrayDataset(
+        Samples(
+            rgb=rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8),
+            depth=rng.integers(0, 256, (count, 1, size, size), dtype=np.uint8),
+            infrared=rng.integers(0, 256, (count, 1, size, size), dtype=np.uint8),
+            present=np.ones((count, 3), bool) if present is None else present,
+            label=label,
+            ids=[f"{letter}-train-{number:05d}" for number in range(count)],
+            species=["live" if value else ("print", "replay")[number % 2] for number, value in enumerate(label)],
+            domains=[letter] * count,
+        )
+    )
+
+
+def batches(dataset, **options):
+    defaults = {"batch_size": 5, "seed": 1, "epoch": 2, "augment": Augmentation(modality_dropout=0.3)}
+    return list(loader(dataset, **(defaults | {"source_domains": ("C", "W"), "shuffle": True} | options)))
+
+
+def equal(first, second):
+    return first["id"] == second["id"] and all(
+        torch.equal(first[name], second[name]) for name in ("rgb", "depth", "infrared", "present", "label", "domain")
+    )
+
+
+def test_a_batch_without_augmentation_is_the_images_normalised():
+    dataset = random_dataset("W", 6)
+    batch = collate([dataset[i] for i in range(6)], source_domains=("C", "W"))
+    mean, std = (torch.tensor(values)[:, None, None] for values in (CLIP_MEAN, CLIP_STD))
+    whole = dataset.read(range(6))
+    for modality in MODALITIES:
+        plain = torch.from_numpy(getattr(whole, modality.value)).float().expand(-1, 3, -1, -1) / 255
+        torch.testing.assert_close(batch[modality.value], (plain - mean) / std)
+        assert batch[modality.value].dtype == torch.float32
+    assert batch["domain"].tolist() == [1] * 6
+    assert batch["label"].tolist() == dataset.labels.tolist()
+    assert batch["present"].dtype == torch.bool and batch["present"].all()
+    assert batch["id"] == dataset.ids and batch["species"] == dataset.species
+
+
+def test_a_domain_that_is_no_source_is_marked():
+    assert make_batch(random_dataset("P", 2).read([0, 1]), source_domains=("C", "W"))["domain"].tolist() == [-1, -1]
+
+
+def test_missing_modalities_are_zeros_whatever_their_images_hold():
+    present = np.array([[True, False, True], [True, True, False], [True, True, True]])
+    dataset = random_dataset("W", 3, present=present)
+    batch = make_batch(dataset.read(range(3)), source_domains=("W",), missing=(Modality.INFRARED,))
+    assert batch["present"].tolist() == [[True, False, False], [True, True, False], [True, True, False]]
+    assert not batch["infrared"].any() and not batch["depth"][0].any()
+    assert batch["depth"][1].any() and dataset.read([0]).present.tolist() == [[True, False, True]]
+
+
+def test_modalities_are_flipped_together_or_not_at_all():
+    ramp = np.tile(np.arange(8, dtype=np.uint8) * 20, (1, 8, 1))
+    sample = {"rgb": np.repeat(ramp, 3, axis=0), "depth": ramp, "infrared": ramp, "present": [True] * 3}
+    samples = [sample | {"id": str(i), "label": 1, "species": "live", "domain": "W"} for i in range(40)]
+    batch = make_batch(stack(samples), source_domains=("W",), augment=Augmentation(), seed=0, epoch=0)
+    rising = [batch[m.value][:, 0, 0, -1] > batch[m.value][:, 0, 0, 0] for m in MODALITIES]
+    assert torch.equal(rising[0], rising[1]) and torch.equal(rising[0], rising[2])
+    assert 0 < rising[0].sum() < 40
+
+
+def test_an_epoch_visits_every_sample_once_in_another_order_each_time():
+    dataset = ConcatDataset([random_dataset("W", 11), random_dataset("C", 12)])
+    first, second = ([name for batch in batches(dataset, epoch=epoch) for name in batch["id"]] for epoch in (0, 1))
+    assert sorted(first) == sorted(second) == sorted(dataset.ids)
+    assert first != second
+    assert [len(batch["id"]) for batch in batches(dataset)] == [5, 5, 5, 5, 3]
+    assert [len(batch["id"]) for batch in batches(dataset, drop_last=True)] == [5, 5, 5, 5]
+    assert [name for batch in batches(dataset, shuffle=False) for name in batch["id"]] == dataset.ids
+
+
+def test_a_resumed_run_sees_the_same_stream():
+    dataset = random_dataset("W", 23)
+    whole = batches(dataset)
+    assert all(map(equal, whole, batches(dataset)))
+    for start in range(len(whole) + 1):
+        rest = batches(dataset, start_batch=start)
+        assert len(rest) == len(whole) - start
+        assert all(map(equal, whole[start:], rest))
+
+
+def test_a_samples_augmentation_does_not_depend_on_the_data_set_around_it():
+    small, large = random_dataset("W", 5), random_dataset("C", 9)
+    alone = {name: batch["rgb"][i] for batch in batches(small) for i, name in enumerate(batch["id"])}
+    for batch in batches(ConcatDataset([large, small])):
+        for i, name in enumerate(batch["id"]):
+            if name in alone:
+                assert torch.equal(batch["rgb"][i], alone[name])
+
+
+def test_worker_processes_give_the_same_batches_and_leave_global_chance_alone():
+    dataset = ConcatDataset([random_dataset("W", 8), random_dataset("C", 9)])
+    assert all(map(equal, batches(dataset), batches(dataset, workers=2)))
+
+
+def test_concatenation_and_subsets_read_the_right_samples():
+    parts = [random_dataset("W", 4), random_dataset("C", 3), random_dataset("S", 5)]
+    whole = ConcatDataset(parts)
+    assert whole.domain == "CSW" and len(whole) == 12
+    everything = [(part, i) for part in parts for i in range(len(part))]
+    picked = whole.read([11, 0, 5, 4, 4])
+    assert picked.ids == [everything[i][0].ids[everything[i][1]] for i in (11, 0, 5, 4, 4)]
+    for place, i in enumerate((11, 0, 5, 4, 4)):
+        part, inside = everything[i]
+        assert np.array_equal(picked.rgb[place], part[inside]["rgb"])
+    subset = Subset(whole, [6, 2])
+    assert subset.ids == [whole.ids[6], whole.ids[2]]
+    assert np.array_equal(subset[0]["depth"], whole[6]["depth"])
+    assert whole[-1]["id"] == whole.ids[-1]
+    with pytest.raises(IndexError):
+        whole[12]
+
+
+def test_unseen_attacks_are_split_off():
+    dataset = random_dataset("W", 40)
+    train, test = without_species(dataset, "print"), live_and_species(dataset, "print")
+    assert set(train.species) == {"live", "replay"} and set(test.species) == {"live", "print"}
+    assert len(train) + len(test) == 40 + dataset.species.count("live")
+    with pytest.raises(ValueError, match=r"'glasses'.*print, replay"):
+        live_and_species(dataset, "glasses")
+
+
+def test_rendered_faces_become_a_data_set():
+    faces = render("S", 6, 3, size=32)
+    dataset = ArrayDataset.from_faces(faces, domain="S", split="val")
+    assert dataset.ids[5] == "S-val-00005" and dataset.domain == "S"
+    assert dataset.labels.tolist() == faces.label.tolist() and dataset.species == list(faces.species)
+    assert np.array_equal(dataset[2]["infrared"], faces["infrared"][2])
+    assert dataset[0]["rgb"].shape == (3, 32, 32) and dataset[0]["depth"].shape == (1, 32, 32)
+
+
+def test_what_cannot_be_batched_is_refused_with_a_reason():
+    small, large = random_dataset("W", 2), random_dataset("C", 2, size=16)
+    with pytest.raises(ValueError, match=r"C-train-00000.*rgb"):
+        stack([small[0], large[0]])
+    with pytest.raises(ValueError, match="image sizes"):
+        ConcatDataset([small, large]).read([0, 2])
+    with pytest.raises(ValueError, match="no samples"):
+        stack([])
+    with pytest.raises(ValueError, match="no data sets"):
+        ConcatDataset([])
+    for options, message in (({"batch_size": 0}, "batch_size"), ({"start_batch": 9}, "start_batch 9")):
+        with pytest.raises(ValueError, match=message):
+            batches(small, **options)
+    with pytest.raises(ValueError, match="empty"):
+        batches(Subset(small, []))
+
+
+def test_labels_and_lengths_are_checked():
+    good = random_dataset("W", 3).read([0, 1, 2])
+    with pytest.raises(ValueError, match="got 2"):
+        ArrayDataset(Samples(**(vars(good) | {"label": np.array([0, 1, 2])})))
+    with pytest.raises(ValueError, match="differ in number"):
+        ArrayDataset(Samples(**(vars(good) | {"species": ["live"]})))
+    with pytest.raises(ValueError, match="depth holds 2 of 3"):
+        ArrayDataset(Samples(**(vars(good) | {"depth": good.depth[:2]})))
