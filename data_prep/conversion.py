@@ -45,7 +45,8 @@ def convert(
         Task(f"{source.domain}-{split}-{row.line:05d}", split, row) for split, rows in wanted.items() for row in rows
     ]
     with locked(settings.out), writing(settings.out), Journal(settings.out) as journal:
-        check_settings(settings, dataset=DATASETS[source.domain], domain=source.domain)
+        dataset = DATASETS[source.domain]
+        check_settings(settings, dataset=dataset, domain=source.domain, drop_repeated=drop_repeated)
         remove_partial(settings.out)
         done = {task.id: entry for task in tasks if (entry := _done(journal, task, settings)) is not None}
         todo = [task for task in tasks if task.id not in done]

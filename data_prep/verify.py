@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from data_prep.conversion import read_settings
 from data_prep.worker import PARTIAL, OutputError
-from mmdg_lite.data.lists import DATASETS, LETTERS, PUBLISHED_COUNTS, SPLITS, list_path, read_list
+from mmdg_lite.data.lists import DATASETS, LETTERS, PUBLISHED_COUNTS, SPLITS, distinct, list_path, read_list
 from mmdg_lite.data.manifest import MANIFEST, ManifestError, ManifestRow, image_problem, read_manifest
 from mmdg_lite.modality import MODALITIES
 
@@ -75,7 +75,9 @@ def verify(folder: Path, *, lists: Path | None = None, progress: bool = True) ->
         live = sum(row.label for row in part)
         line = f"{split:<5} {live:>5} live, {len(part) - live:>5} spoof"
         if lists is not None and list_path(lists, domain, split).is_file():
-            problems.extend(_against_list(part, lists, split))
+            problems.extend(_against_list(part, lists, split, drop_repeated=bool(settings.get("drop_repeated"))))
+        elif settings.get("drop_repeated"):
+            line += "; repeated rows were dropped, name the lists by --lists to compare"
         elif not synthetic:
             expected = PUBLISHED_COUNTS[domain][split]
             line += f"; the published list: {expected[0]} live, {expected[1]} spoof"
@@ -88,12 +90,13 @@ def verify(folder: Path, *, lists: Path | None = None, progress: bool = True) ->
     return Verification(folder, tuple(counts), tuple(_across_splits(rows)), tuple(problems))
 
 
-def _against_list(part: Sequence[ManifestRow], lists: Path, split: str) -> list[str]:
+def _against_list(part: Sequence[ManifestRow], lists: Path, split: str, *, drop_repeated: bool) -> list[str]:
     """What a split lacks, or has too much, beside its list."""
     path = list_path(lists, part[0].domain, split) if part else None
     if path is None:
         return [f"{split}: listed, but nothing of it is converted"]
-    wanted = {row.line: row for row in read_list(path, part[0].domain)}
+    rows = read_list(path, part[0].domain)
+    wanted = {row.line: row for row in (distinct(rows) if drop_repeated else rows)}
     have = {row.list_line: row for row in part}
     problems = [f"{path}, line {line}: not converted" for line in wanted if line not in have]
     for line, row in have.items():
