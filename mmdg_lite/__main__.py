@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m mmdg_lite", description="Multi-modal face anti-spoofing with MMDG++.")
     top.add_argument("--traceback", action="store_true", help="on failure, show where in the code it happened")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_doctor, _train, _reproduce, _tables):
+    for add in (_doctor, _pretrain_clip, _train, _reproduce, _tables):
         add(commands)
     return top
 
@@ -64,6 +64,26 @@ def _doctor(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("--out", type=Path, default=Path("runs"), help="folder that runs would be written to")
     command.add_argument("--record-weights", action="store_true", help="first renew the shipped weights' checksums")
     command.add_argument("--quiet", action="store_true", help="print failures only")
+
+
+def _pretrain_clip(commands: "Commands[argparse.ArgumentParser]") -> None:
+    def run(options: argparse.Namespace) -> int:
+        from dataclasses import replace
+
+        from mmdg_lite.pretraining import PretrainingConfig, pretrain_clip
+
+        given = {name: getattr(options, name) for name in ("steps", "seed") if getattr(options, name) is not None}
+        config = replace(PretrainingConfig(), **given)
+        print(pretrain_clip(out=options.out, config=config, device=options.device, workers=options.workers))
+        return 0
+
+    text = "train the tiny CLIP on rendered picture-caption pairs, going on from where it stopped"
+    command = _command(commands, "pretrain-clip", run, text)
+    command.add_argument("--out", type=Path, default=Path("runs/pretrain_clip"), help="folder for state and checkpoint")
+    command.add_argument("--steps", type=int, help="optimiser steps; without it as the shipped checkpoint was made")
+    command.add_argument("--seed", type=int, help="seed; without it as the shipped checkpoint was made")
+    command.add_argument("--device", default="cpu", help="cpu or cuda")
+    command.add_argument("--workers", type=int, default=1, help="processes that render")
 
 
 def _train(commands: "Commands[argparse.ArgumentParser]") -> None:

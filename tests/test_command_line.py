@@ -1,5 +1,6 @@
 """The command line: help for every command, errors for unknown options, one screen on failure."""
 
+import dataclasses
 import inspect
 import subprocess
 import sys
@@ -67,6 +68,16 @@ def test_train_hands_its_options_to_train(monkeypatch, tmp_path):
     assert (config.method, config.setting, config.seed, config.profile) == ("fusion", "CPW->S", 3, "quick")
     assert (config.training.steps, config.data.augment) == (7, False)
     assert folder == tmp_path
+
+
+def test_pretrain_clip_changes_only_what_is_given(monkeypatch, tmp_path):
+    from mmdg_lite import pretraining
+
+    seen = []
+    monkeypatch.setattr(pretraining, "pretrain_clip", lambda **options: seen.append(options))
+    assert main(["pretrain-clip", "--out", str(tmp_path), "--steps", "12"]) == 0
+    assert seen[0]["config"] == dataclasses.replace(pretraining.PretrainingConfig(), steps=12)
+    assert seen[0]["out"] == tmp_path
 
 
 def test_reproduce_hands_its_options_to_reproduce_and_defaults_agree(monkeypatch):
