@@ -148,6 +148,8 @@ def clip_vocabulary() -> Check:
 def shipped_weights(folder: Path = ASSETS) -> Check:
     """SHA-256 of every file that `SHA256SUMS` in the package's assets lists."""
     cure = "the files are part of the package: check the repository out again, or reinstall mmdg_lite"
+    if not (folder / "SHA256SUMS").is_file():
+        return Check(name="shipped weights", ok=False, found=f"{folder / 'SHA256SUMS'} is missing", cure=cure)
     listed = [line.split(maxsplit=1) for line in (folder / "SHA256SUMS").read_text().splitlines()]
     for digest, name in listed:
         path = folder / name.strip().lstrip("*")

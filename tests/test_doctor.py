@@ -40,6 +40,7 @@ def test_missing_and_old_packages_are_named_with_the_cure():
 
 def test_changed_missing_and_right_weights_are_told_apart(tmp_path):
     content = b"weights"
+    assert "SHA256SUMS is missing" in doctor.shipped_weights(tmp_path).found
     (tmp_path / "SHA256SUMS").write_text(f"{hashlib.sha256(content).hexdigest()}  tiny.safetensors\n")
     assert "missing" in doctor.shipped_weights(tmp_path).found
     (tmp_path / "tiny.safetensors").write_bytes(b"other")
