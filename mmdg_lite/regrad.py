@@ -56,7 +56,8 @@ def regrad(
         return None
     zero = torch.zeros_like(given[0])
     m = _index(branch)
-    own = gradients[m] if gradients[m] is not None else zero
+    own = gradients[m]
+    own = zero if own is None else own
     others = {i: g for i, g in enumerate(gradients) if i != m and g is not None and (released or bool(g.any()))}
     total_of_others = sum(others.values(), zero)
     if rule == "none":
@@ -196,15 +197,12 @@ class ReGrad:
                 parameter.grad = gradient
             nothing = float("nan")
             return Report(self.corrected_averages(), fastest, nothing, (nothing, nothing, nothing))
-        by_loss = [
-            [None] * len(parameters) if loss is None else _gradients(loss, parameters, retain=True)
-            for loss in per_modality
-        ]
+        by_loss = [None if loss is None else _gradients(loss, parameters, retain=True) for loss in per_modality]
         total_gradients = _gradients(total, parameters, retain=False, free=per_modality)
         modulated_until = self._first_without_gradient(assignment, by_loss) if self.released else len(parameters)
         conflicts, squares = _Conflicts(), [0.0, 0.0, 0.0]
         for position, (parameter, branch) in enumerate(trainable):
-            gradients = [of_loss[position] for of_loss in by_loss]
+            gradients = [None if of_loss is None else of_loss[position] for of_loss in by_loss]
             if position >= modulated_until:
                 parameter.grad = total_gradients[position]
                 continue
@@ -234,11 +232,19 @@ class ReGrad:
         return sum(given[1:], given[0]) if given else None
 
     @staticmethod
-    def _first_without_gradient(assignment: Assignment, by_loss: list[list[Tensor | None]]) -> int:
-        """Number of leading trainable parameters that the released loop reaches before its index sticks (D1)."""
+    def _first_without_gradient(assignment: Assignment, by_loss: Sequence[Sequence[Tensor | None] | None]) -> int:
+        """Number of leading trainable parameters that the released loop reaches before its index sticks (D1).
+
+        In the branch of a missing modality zeros count as no gradient: they come from computing all modalities in one
+        batch, where the released code leaves the missing one out.
+        """
         position = 0
-        for parameter, _ in assignment:
-            if not parameter.requires_grad or all(of_loss[position] is None for of_loss in by_loss):
+        for parameter, branch in assignment:
+            if not parameter.requires_grad:
+                return position
+            given = [of_loss[position] for of_loss in by_loss if of_loss is not None]
+            missing = branch is not None and by_loss[branch.index] is None
+            if not any(g is not None and (not missing or bool(g.any())) for g in given):
                 return position
             position += 1
         return position
@@ -325,7 +331,7 @@ def _pairs(
     if len(entries) not in (len(MODALITIES), len(MODALITIES) + 1):
         raise ValueError("branches must be (parameter, modality) pairs, or one collection of parameters per modality")
     owners: tuple[Branch, ...] = (*MODALITIES, None)
-    return [(parameter, owner) for group, owner in zip(entries, owners, strict=False) for parameter in group]  # type: ignore[union-attr]
+    return [(parameter, owner) for group, owner in zip(entries, owners, strict=False) for parameter in group]  # type: ignore[misc]
 
 
 def _is_branch(value: object) -> bool:
