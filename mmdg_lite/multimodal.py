@@ -1,0 +1,105 @@
+"""What the models of three modalities share: how a batch comes in, what is frozen, what a checkpoint holds."""
+
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.outputs import Batch, Output
+
+
+class MultimodalModel(nn.Module):
+    """Base of the models.
+
+    Args:
+        source_domains: names of the S training domains, in the order of the batch's `domain` numbers.
+        frozen: name of the attribute that holds the frozen pre-trained part, None if nothing is frozen.
+        modality_weight: weight of each modality's loss beside the total loss.
+
+    `generator` is the source of the model's random numbers; None draws from PyTorch's global generator.
+    """
+
+    def __init__(self, source_domains: Sequence[str], *, frozen: str | None, modality_weight: float = 1.0) -> None:
+        super().__init__()
+        self.source_domains = tuple(source_domains)
+        self.frozen = frozen
+        self.modality_weight = modality_weight
+        self.generator: torch.Generator | None = None
+
+    def branches(self) -> list[tuple[nn.Parameter, Modality | None]]:
+        """Every parameter with the modality that it belongs to, None for those of no modality."""
+        raise NotImplementedError
+
+    def update_prototypes(self, output: Output, batch: Batch) -> None:
+        """Called after every training step: models that classify by prototypes move them. The others do nothing."""
+
+    def train(self, mode: bool = True) -> "MultimodalModel":
+        """Training mode for everything but the frozen part."""
+        super().train(mode)
+        if self.frozen is not None:
+            self.get_submodule(self.frozen).eval()
+        return self
+
+    def trainable_state_dict(self) -> dict[str, Tensor]:
+        """Everything that is not frozen: what a checkpoint of this model needs to hold."""
+        start = f"{self.frozen}."
+        return {name: value for name, value in self.state_dict().items() if not name.startswith(start)}
+
+    def load_trainable_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Load what `trainable_state_dict` gave. Raises `ValueError` naming entries that do not fit."""
+        own = self.trainable_state_dict()
+        problems = [f"missing {name}" for name in own if name not in state]
+        problems += [f"unexpected {name}" for name in state if name not in own]
+        problems += [
+            f"{name} has shape {tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
+            for name in own
+            if name in state and state[name].shape != own[name].shape
+        ]
+        if problems:
+            raise ValueError(f"these weights are not of this model: {'; '.join(problems[:5])}")
+        self.load_state_dict(state, strict=False)
+
+
+def copies(parameter: Tensor) -> nn.ParameterDict:
+    """One trainable copy of a pre-trained parameter per modality."""
+    return nn.ParameterDict({m.value: nn.Parameter(parameter.detach().clone()) for m in MODALITIES})
+
+
+def stacked(parameters: nn.ParameterDict) -> Tensor:
+    """A parameter of the three modalities as one tensor, 3 x ..."""
+    return torch.stack([parameters[modality.value] for modality in MODALITIES])
+
+
+def stack_images(batch: Batch, *, keep_missing: bool = False) -> tuple[Tensor, Tensor]:
+    """The three images stacked, 3 x B x 3 x H x W, and presence, B x 3 bools.
+
+    Args:
+        batch: see `outputs.Batch`. A missing modality's image may hold anything, or its key may be absent.
+        keep_missing: leave the images of missing modalities as they are, instead of making them zeros (D13).
+
+    Raises:
+        ValueError: no image at all, images of different sizes, or a sample without any modality.
+    """
+    given = next((batch[m.value] for m in MODALITIES if batch.get(m.value) is not None), None)
+    if given is None:
+        raise ValueError(f"a batch needs at least one of the images {', '.join(m.value for m in MODALITIES)}")
+    present = batch.get("present")
+    if present is None:
+        present = torch.ones(len(given), len(MODALITIES), dtype=torch.bool, device=given.device)
+    images = []
+    for modality in MODALITIES:
+        image = batch.get(modality.value)
+        if image is None:
+            image = torch.zeros_like(given)
+            present = present & (torch.arange(len(MODALITIES), device=present.device) != modality.index)
+        if image.shape[-2:] != given.shape[-2:]:
+            raise ValueError(f"{modality.value} is {tuple(image.shape[-2:])}, another is {tuple(given.shape[-2:])}")
+        images.append(repeat(image, "b 1 h w -> b 3 h w") if image.shape[1] == 1 else image)
+    if not bool(present.any(dim=1).all()):
+        raise ValueError("a sample without any modality cannot be classified")
+    together = torch.stack(images)
+    if not keep_missing:
+        together = torch.where(rearrange(present, "b m -> m b 1 1 1"), together, torch.zeros_like(together))
+    return together, present
