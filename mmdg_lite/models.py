@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from open_clip import CLIP
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,10 +17,15 @@ from torch.nn import functional
 from mmdg_lite.activation import replace_quick_gelu
 from mmdg_lite.adapters import CrossAdapter, UAdapterPP
 from mmdg_lite.clip import load_clip
+from mmdg_lite.mmdg import MMDG
 from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.multimodal import MultimodalModel, copies, stack_images, stacked
 from mmdg_lite.outputs import Batch, Output
 from mmdg_lite.prompts import AsymmetricDomainPrompts
+from mmdg_lite.trunk import OpenClipTrunk
 from mmdg_lite.uncertainty import Sampling
+
+__all__ = ["MMDG", "AdapterKind", "MMDGPlusPlus", "ModelConfig", "NoiseSource", "PromptKind", "Stream", "build"]
 
 AdapterKind = Literal["uncertainty", "plain", "none"]
 PromptKind = Literal["asymmetric", "shared", "none"]
@@ -38,7 +43,7 @@ NoiseSource = Callable[[int, Modality, Modality, Stream], Tensor]
 """(block from 0, receiver, sender, stream) to standard normal draws K x B x N x d."""
 
 
-class MMDGPlusPlus(nn.Module):
+class MMDGPlusPlus(MultimodalModel):
     """MMDG++ over a frozen CLIP (MMDG++, sections on the trunk, U-Adapter++ and ADPs).
 
     Per modality trainable: class token, positional embedding and visual projection (copies of CLIP's), one adapter per
@@ -76,16 +81,15 @@ class MMDGPlusPlus(nn.Module):
         token_ids: Tensor | None = None,
         positions: Tensor | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(source_domains, frozen="clip")
         self.clip = replace_quick_gelu(clip.requires_grad_(False))
         self.released = released
-        self.source_domains = tuple(source_domains)
-        self.generator: torch.Generator | None = None
         visual = clip.visual
-        width, layers = visual.conv1.out_channels, len(visual.transformer.resblocks)
-        self.class_tokens = _copies(visual.class_embedding)  # each C
-        self.positions = _copies(visual.positional_embedding)  # each N x C
-        self.projections = _copies(visual.proj)  # each C x D
+        self._trunk = OpenClipTrunk(visual)
+        width, layers = self._trunk.width, self._trunk.layers
+        self.class_tokens = copies(visual.class_embedding)  # each C
+        self.positions = copies(visual.positional_embedding)  # each N x C
+        self.projections = copies(visual.proj)  # each C x D
         if released:  # the released code trains CLIP's own class token as RGB's (D7)
             self.class_tokens[Modality.RGB.value] = visual.class_embedding
         for parameter in (*self.class_tokens.values(), *self.positions.values(), *self.projections.values()):
@@ -146,30 +150,6 @@ class MMDGPlusPlus(nn.Module):
                 yield from ((parameter, modality) for parameter in self.classifiers[modality.value].parameters())
         yield from ((parameter, None) for parameter in self.head.parameters())
 
-    def train(self, mode: bool = True) -> "MMDGPlusPlus":
-        """Training mode for everything but the frozen CLIP."""
-        super().train(mode)
-        self.clip.eval()
-        return self
-
-    def trainable_state_dict(self) -> dict[str, Tensor]:
-        """Everything that is not the frozen CLIP: what a checkpoint of this model needs to hold."""
-        return {name: value for name, value in self.state_dict().items() if not name.startswith("clip.")}
-
-    def load_trainable_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Load what `trainable_state_dict` gave. Raises `ValueError` naming entries that do not fit."""
-        own = self.trainable_state_dict()
-        problems = [f"missing {name}" for name in own if name not in state]
-        problems += [f"unexpected {name}" for name in state if name not in own]
-        problems += [
-            f"{name} has shape {tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
-            for name in own
-            if name in state and state[name].shape != own[name].shape
-        ]
-        if problems:
-            raise ValueError(f"these weights are not of this model: {'; '.join(problems[:5])}")
-        self.load_state_dict(state, strict=False)
-
     def forward(self, batch: Batch, *, noise: NoiseSource | None = None) -> Output:
         """Classify a batch of face triplets.
 
@@ -180,20 +160,20 @@ class MMDGPlusPlus(nn.Module):
         Raises:
             ValueError: images of different sizes, or a sample without any modality.
         """
-        images, present = self._inputs(batch)  # 3 x B x 3 x H x W, B x 3
-        x = self._embed(images)  # (3 B) x N x C
+        images, present = stack_images(batch, keep_missing=self.released)  # 3 x B x 3 x H x W, B x 3
+        trunk = self._trunk
+        x = trunk.embed(images, stacked(self.class_tokens), stacked(self.positions))  # (3 B) x N x C
         token_certainty = []
-        for layer, block in enumerate(self.clip.visual.transformer.resblocks):
-            x = x + block.ls_1(block.attention(block.ln_1(x)))
-            h = block.ln_2(x)
-            x = x + block.ls_2(block.mlp(h))
+        for layer in range(trunk.layers):
+            x = x + trunk.attention(layer, x)
+            h = trunk.norm(layer, x)
+            x = x + trunk.mlp(layer, h)
             if len(self.adapters[Modality.RGB.value]):
                 update, certainty = self._exchange(layer, h, present, noise)
                 x = x + update
                 token_certainty.append(certainty)
-        class_token = rearrange(self.clip.visual.ln_post(x[:, 0]), "(m b) c -> m b c", m=len(MODALITIES))
-        projections = torch.stack([self.projections[modality.value] for modality in MODALITIES])  # 3 x C x D
-        features = rearrange(class_token @ projections.to(class_token.dtype), "m b d -> b m d")
+        class_token = rearrange(trunk.leave(x[:, 0]), "(m b) c -> m b c", m=len(MODALITIES))
+        features = rearrange(class_token @ stacked(self.projections).to(class_token.dtype), "m b d -> b m d")
         if self.released:
             head_input = functional.normalize(features, dim=-1) * present[..., None].to(features.dtype)
         else:
@@ -207,44 +187,6 @@ class MMDGPlusPlus(nn.Module):
             token_certainty=tuple(token_certainty),
             present=present,
         )
-
-    def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The three images stacked, 3 x B x 3 x H x W, and presence B x 3; missing images become zeros (D13)."""
-        given = next((batch[m.value] for m in MODALITIES if batch.get(m.value) is not None), None)
-        if given is None:
-            raise ValueError(f"a batch needs at least one of the images {', '.join(m.value for m in MODALITIES)}")
-        present = batch.get("present")
-        if present is None:
-            present = torch.ones(len(given), len(MODALITIES), dtype=torch.bool, device=given.device)
-        images = []
-        for modality in MODALITIES:
-            image = batch.get(modality.value)
-            if image is None:
-                image = torch.zeros_like(given)
-                present = present & (torch.arange(len(MODALITIES), device=present.device) != modality.index)
-            if image.shape[-2:] != given.shape[-2:]:
-                raise ValueError(f"{modality.value} is {tuple(image.shape[-2:])}, another is {tuple(given.shape[-2:])}")
-            images.append(repeat(image, "b 1 h w -> b 3 h w") if image.shape[1] == 1 else image)
-        if not bool(present.any(dim=1).all()):
-            raise ValueError("a sample without any modality cannot be classified")
-        stacked = torch.stack(images)
-        if not self.released:
-            there = rearrange(present, "b m -> m b 1 1 1")
-            stacked = torch.where(there, stacked, torch.zeros_like(stacked))
-        return stacked, present
-
-    def _embed(self, images: Tensor) -> Tensor:
-        """Patch, class and positional embeddings of each modality, 3 x B x 3 x H x W to (3 B) x N x C."""
-        visual = self.clip.visual
-        patches = rearrange(visual.conv1(rearrange(images, "m b c h w -> (m b) c h w")), "mb c h w -> mb (h w) c")
-        class_tokens = torch.stack([self.class_tokens[modality.value] for modality in MODALITIES])  # 3 x C
-        positions = torch.stack([self.positions[modality.value] for modality in MODALITIES])  # 3 x N x C
-        if positions.shape[1] != 1 + patches.shape[1]:
-            raise ValueError(f"this CLIP takes {tuple(visual.image_size)} images, got {tuple(images.shape[-2:])}")
-        batch = images.shape[1]
-        class_tokens = repeat(class_tokens, "m c -> (m b) 1 c", b=batch)
-        tokens = torch.cat([class_tokens.to(patches.dtype), patches], dim=1)  # (3 B) x N x C
-        return visual.ln_pre(tokens + repeat(positions, "m n c -> (m b) n c", b=batch).to(tokens.dtype))
 
     def _exchange(self, layer: int, h: Tensor, present: Tensor, noise: NoiseSource | None) -> tuple[Tensor, Tensor]:
         """Adapters of one block: update (3 B) x N x C and certainties B x 3 x 2 x N."""
@@ -332,11 +274,6 @@ def build(config: ModelConfig) -> MMDGPlusPlus:
             sampling=config.sampling,
             context=config.context,
         )
-
-
-def _copies(parameter: Tensor) -> nn.ParameterDict:
-    """One trainable copy of a CLIP parameter per modality."""
-    return nn.ParameterDict({m.value: nn.Parameter(parameter.detach().clone()) for m in MODALITIES})
 
 
 def _spoof_classes(source_domains: tuple[str, ...], prompts: PromptKind, released: bool) -> tuple[str, ...]:
