@@ -71,10 +71,8 @@ def dropout(recording: Recording) -> Chosen:
 
 
 def surgery(recording: Recording) -> Chosen:
-    cases = [
-        case for case in recording.facts["cases"] if case["case"].startswith("1d_") or "orthogonal" in case["case"]
-    ]
-    kept = {case["case"] for case in cases}
+    cases = [case["case"] for case in recording.facts["cases"]]
+    kept = [case for case in cases if case.startswith("1d_") or "orthogonal" in case]
     tensors = {name: value for name, value in recording.tensors.items() if name.split(".")[0] in kept}
     return tensors, {"cases": [{"case": case} for case in kept]}
 

@@ -20,8 +20,9 @@ class Branch(nn.Module):
 
 
 class Toy(nn.Module):
-    """h_m = tanh(enc_m x_m), f_m = h_m + tanh(M_m sum of the others' h) / 2, g_m = f_m + tanh(sum of the others' f) / 2.
+    """Three small encoders that talk to each other twice, and four classifiers.
 
+    h_m = tanh(enc_m x_m), f_m = h_m + tanh(M_m sum of the others' h) / 2, g_m = f_m + tanh(sum of the others' f) / 2.
     Modality m classifies by T_m g_m, all together by W [g_R, g_D, g_I]; T and W are constants. A missing modality is
     left out of every sum and contributes zero to the joint decision.
     """
