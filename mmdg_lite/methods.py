@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from mmdg_lite.models import AdapterKind, PromptKind
+from mmdg_lite.models import AdapterKind, Architecture, PromptKind
 from mmdg_lite.projection import Rule
 
-Kind = Literal["trained", "linear_probe", "mmdg"]
+Kind = Literal["trained", "linear_probe"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,8 @@ class Method:
     """What a method consists of."""
 
     title: str  # as printed in tables
-    kind: Kind = "trained"  # trained by gradients, fitted on frozen features, or the MMDG model
+    kind: Kind = "trained"  # trained by gradients, or fitted on frozen features
+    architecture: Architecture = "mmdg++"
     adapters: AdapterKind = "uncertainty"
     prompts: PromptKind = "asymmetric"
     rule: Rule = "regrad"
@@ -35,7 +36,7 @@ METHODS: dict[str, Method] = {
     "mmdg++_without_regrad": Method(title="MMDG++ without ReGrad", rule="none"),
     "mmdg++_without_prompts": Method(title="MMDG++ without ADPs", prompts="none"),
     "mmdg++": Method(title="MMDG++"),
-    "mmdg": Method(title="MMDG", kind="mmdg", prompts="none"),
+    "mmdg": Method(title="MMDG", architecture="mmdg", prompts="none"),
 }  # fmt: skip
 
 

@@ -25,8 +25,19 @@ from mmdg_lite.prompts import AsymmetricDomainPrompts
 from mmdg_lite.trunk import OpenClipTrunk
 from mmdg_lite.uncertainty import Sampling
 
-__all__ = ["MMDG", "AdapterKind", "MMDGPlusPlus", "ModelConfig", "NoiseSource", "PromptKind", "Stream", "build"]
+__all__ = [
+    "MMDG",
+    "AdapterKind",
+    "Architecture",
+    "MMDGPlusPlus",
+    "ModelConfig",
+    "NoiseSource",
+    "PromptKind",
+    "Stream",
+    "build",
+]
 
+Architecture = Literal["mmdg++", "mmdg"]
 AdapterKind = Literal["uncertainty", "plain", "none"]
 PromptKind = Literal["asymmetric", "shared", "none"]
 RELEASED_SPOOF_CLASSES = 4
@@ -235,6 +246,7 @@ class ModelConfig:
     """Which model, made of which parts."""
 
     source_domains: tuple[str, ...]  # names of the training domains
+    architecture: Architecture = "mmdg++"  # MMDG takes of what follows clip, train_tokens, dim, heads, theta, released
     clip: str = "tiny"  # "tiny", "ViT-B-16", or another open_clip architecture
     clip_checkpoint: str | None = None  # local weights for it; None: the shipped or published ones; "random": none
     adapters: AdapterKind = "uncertainty"  # U-Adapter++, the same without uncertainty, or none
@@ -251,7 +263,7 @@ class ModelConfig:
     seed: int = 0  # of the initialisation
 
 
-def build(config: ModelConfig) -> MMDGPlusPlus:
+def build(config: ModelConfig) -> MultimodalModel:
     """The model that a configuration describes, initialised from its seed, in training mode.
 
     Raises whatever `clip.load_clip` raises when weights are missing or foreign.
@@ -259,6 +271,16 @@ def build(config: ModelConfig) -> MMDGPlusPlus:
     clip = load_clip(config.clip, checkpoint=config.clip_checkpoint)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
+        if config.architecture == "mmdg":
+            return MMDG(
+                clip,
+                config.source_domains,
+                released=config.released,
+                train_tokens=config.train_tokens,
+                dim=config.dim,
+                heads=config.heads,
+                theta=config.theta,
+            )
         return MMDGPlusPlus(
             clip,
             config.source_domains,

@@ -49,6 +49,7 @@ class AsymmetricDomainPrompts(nn.Module):
         if not source_domains or len(set(source_domains)) != len(source_domains):
             raise ValueError(f"source domains must be distinct and at least one, got {tuple(source_domains)}")
         self._clip = [clip]  # in a list, so that the frozen model is not registered as part of this module
+        self._kept: tuple[list[tuple[int, int, torch.device]], Tensor] | None = None
         self.source_domains = tuple(source_domains)
         self.classes = 1 + len(source_domains)
         if token_ids is None:
@@ -74,8 +75,16 @@ class AsymmetricDomainPrompts(nn.Module):
         )  # each classes x context x text width
 
     def forward(self) -> Tensor:
-        """Unit-length class features, modalities x (1 + S) x D."""
-        return functional.normalize(self.mean_features(), dim=-1)
+        """Unit-length class features, modalities x (1 + S) x D.
+
+        Without gradients they are computed once and kept until a context vector changes.
+        """
+        if torch.is_grad_enabled():
+            return functional.normalize(self.mean_features(), dim=-1)
+        versions = [(id(context), context._version, context.device) for context in self.contexts.values()]
+        if self._kept is None or self._kept[0] != versions:
+            self._kept = versions, functional.normalize(self.mean_features(), dim=-1)
+        return self._kept[1]
 
     def mean_features(self) -> Tensor:
         """Class features before normalisation: the mean over the sentences, modalities x (1 + S) x D."""

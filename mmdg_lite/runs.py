@@ -151,6 +151,7 @@ def configure(
     parts = find_method(method)
     model_config = ModelConfig(
         source_domains=find_setting(protocol, setting).sources,
+        architecture=parts.architecture,
         clip=clip,
         adapters=parts.adapters,
         prompts=parts.prompts,

@@ -176,10 +176,12 @@ class Trainer:
             output = self.model(on_device)
             batch_losses = losses(output, on_device)
         self._check_finite(batch_losses, batch["id"])
-        report = self.regrad.step(batch_losses.modalities, batch_losses.total, self.branches, output.mean_certainty())
+        weighted = [None if loss is None else self.model.modality_weight * loss for loss in batch_losses.modalities]
+        report = self.regrad.step(weighted, batch_losses.total, self.branches, output.mean_certainty())
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * self._rate(self.step)
         self.optimiser.step()
+        self.model.update_prototypes(output, on_device)
         self.step += 1
         return self._record(output, batch_losses, report)
 
