@@ -1,0 +1,143 @@
+"""Configurations: unknown keys and wrong types are refused by name, JSON there and back, files never half written."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmdg_lite.configuration import ConfigurationError, from_dict, read_json, to_dict, write_bytes, write_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapter:
+    rate: float = 2.5
+    heads: int = 8
+
+    def __post_init__(self) -> None:
+        if self.heads < 1:
+            raise ValueError(f"heads must be positive, got {self.heads}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    sources: tuple[str, ...]
+    size: tuple[int, int] = (64, 64)
+    adapter: Adapter = Adapter()
+    method: Literal["fusion", "mmdg++"] = "mmdg++"
+    checkpoint: str | None = None
+    released: bool = False
+    weights: dict[str, float] = dataclasses.field(default_factory=dict)
+    left_out: tuple[tuple[str, ...], ...] = ()
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+EXPERIMENTS = st.builds(
+    Experiment,
+    sources=st.lists(st.text()).map(tuple),
+    size=st.tuples(st.integers(), st.integers()),
+    adapter=st.builds(Adapter, rate=FINITE, heads=st.integers(1, 64)),
+    method=st.sampled_from(["fusion", "mmdg++"]),
+    checkpoint=st.none() | st.text(),
+    released=st.booleans(),
+    weights=st.dictionaries(st.text(), FINITE),
+    left_out=st.lists(st.lists(st.text()).map(tuple)).map(tuple),
+)
+
+
+@given(EXPERIMENTS)
+def test_there_and_back(experiment: Experiment) -> None:
+    assert from_dict(Experiment, to_dict(experiment)) == experiment
+    assert from_dict(Experiment, json.loads(json.dumps(to_dict(experiment)))) == experiment
+
+
+@given(EXPERIMENTS)
+def test_there_and_back_through_a_file(tmp_path_factory: pytest.TempPathFactory, experiment: Experiment) -> None:
+    path = tmp_path_factory.getbasetemp() / "experiment.json"
+    write_json(path, experiment)
+    assert read_json(Experiment, path) == experiment
+
+
+def test_defaults_fill_what_is_not_given() -> None:
+    assert from_dict(Experiment, {"sources": ["C"], "adapter": {"heads": 4}}) == Experiment(
+        ("C",), adapter=Adapter(heads=4)
+    )
+
+
+def test_whole_numbers_do_for_floats() -> None:
+    rate = from_dict(Adapter, {"rate": 3}).rate
+    assert rate == 3.0
+    assert isinstance(rate, float)
+
+
+@pytest.mark.parametrize(
+    "values, named",
+    [
+        ({"sauces": ["C"]}, "unknown key 'sauces'"),
+        ({"sources": ["C"], "adapter": {"hedas": 4}}, r"adapter: unknown key 'hedas'"),
+        ({}, "required key 'sources' is missing"),
+        ({"sources": "CPS"}, r"\.sources: expected a list"),
+        ({"sources": [1]}, r"\.sources\[0\]: expected str, got 1"),
+        ({"sources": [], "size": [64]}, r"\.size: expected 2 values, got 1"),
+        ({"sources": [], "size": [64, 6.4]}, r"\.size\[1\]: expected int, got 6.4"),
+        ({"sources": [], "size": [64, True]}, r"\.size\[1\]: expected int, got True"),
+        ({"sources": [], "adapter": 3}, r"\.adapter: expected an object"),
+        ({"sources": [], "adapter": {"rate": "2.5"}}, r"\.adapter\.rate: expected float, got '2.5'"),
+        ({"sources": [], "adapter": {"rate": True}}, r"\.adapter\.rate: expected float, got True"),
+        ({"sources": [], "adapter": {"heads": 0}}, r"\.adapter: heads must be positive"),
+        ({"sources": [], "method": "mmdg+"}, r"\.method: 'mmdg\+' is not one of 'fusion', 'mmdg\+\+'"),
+        ({"sources": [], "checkpoint": 7}, r"\.checkpoint: expected str, got 7"),
+        ({"sources": [], "released": 1}, r"\.released: expected bool, got 1"),
+        ({"sources": [], "released": None}, r"\.released: expected bool, got None"),
+        ({"sources": [], "weights": [1.0]}, r"\.weights: expected an object"),
+        ({"sources": [], "weights": {"rgb": "much"}}, r"\.weights\.rgb: expected float"),
+        ({"sources": [], "left_out": [["print"], "print"]}, r"\.left_out\[1\]: expected a list"),
+        (["C"], "expected an object with named values, got list"),
+    ],
+)
+def test_faults_are_named(values: Any, named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        from_dict(Experiment, values)
+
+
+def test_faults_in_a_file_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    with pytest.raises(ConfigurationError, match=r"run\.json: no such configuration file"):
+        read_json(Experiment, path)
+    path.write_text('{"sources": [', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"run\.json: not valid JSON"):
+        read_json(Experiment, path)
+    path.write_text('{"sources": ["C"], "sead": 1}', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"run\.json: unknown key 'sead'"):
+        read_json(Experiment, path)
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "new" / "config.json"
+    write_json(path, {"step": 1})
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_json(path, {"step": 2})
+    assert json.loads(path.read_text()) == {"step": 1}
+    assert [entry.name for entry in path.parent.iterdir()] == ["config.json"]
+
+
+def test_values_that_json_cannot_hold_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "config.json", {"loss": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_bytes_arrive_unchanged_and_readable(tmp_path: Path) -> None:
+    content = bytes(range(256))
+    write_bytes(tmp_path / "weights.bin", content)
+    assert (tmp_path / "weights.bin").read_bytes() == content
+    assert (tmp_path / "weights.bin").stat().st_mode & 0o444 == 0o444
