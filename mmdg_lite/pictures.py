@@ -18,8 +18,11 @@ class FaceArrays(Protocol):
     """What `data.synthetic.render` gives: uint8 arrays n x (3 or 1) x S x S by modality's name, and texts per
     sample."""
 
-    label: NDArray[np.int64]
-    species: tuple[str, ...]
+    @property
+    def label(self) -> NDArray[np.int64]: ...
+
+    @property
+    def species(self) -> tuple[str, ...]: ...
 
     def __len__(self) -> int: ...
 
