@@ -12,8 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
+from numpy.typing import NDArray
 from open_clip import CLIP
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.tokenizer import SimpleTokenizer
@@ -32,6 +34,7 @@ __all__ = [
     "describe",
     "encode_text",
     "load_clip",
+    "normalise",
     "tokenize",
 ]
 
@@ -157,6 +160,13 @@ def encode_text(clip: CLIP, tokens: Tensor, *, normalize: bool = False) -> Tenso
     tokens = tokens[:, : int(end.max()) + 1]
     features = encode_embedded(clip, clip.token_embedding(tokens), end)
     return functional.normalize(features, dim=-1) if normalize else features
+
+
+def normalise(images: NDArray[np.uint8] | Tensor, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 images, n x 3 x H x W or n x 1 x H x W (then repeated), to CLIP's input, float n x 3 x H x W."""
+    x = torch.as_tensor(images).to(device).float() / 255
+    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+    return (x - mean) / std
 
 
 @lru_cache(maxsize=1)

@@ -25,7 +25,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from mmdg_lite.clip import CLIP_MEAN, CLIP_STD, encode_text, load_clip, tokenize
+from mmdg_lite.clip import encode_text, load_clip, normalise, tokenize
 from mmdg_lite.clip_weights import TOKEN_TABLE, untrained_rows, write_compact
 from mmdg_lite.configuration import from_dict, write_bytes
 from mmdg_lite.data.captions import caption_words
@@ -118,13 +118,6 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, matches: Tens
     by_image = functional.cross_entropy(logits, targets / targets.sum(dim=1, keepdim=True))
     by_text = functional.cross_entropy(logits.T, targets.T / targets.T.sum(dim=1, keepdim=True))
     return (by_image + by_text) / 2
-
-
-def normalise(images: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
-    """uint8 images, n x 3 x H x W or n x 1 x H x W (then repeated), to CLIP's input, float n x 3 x H x W."""
-    x = torch.as_tensor(images).to(device).float() / 255
-    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
-    return (x - mean) / std
 
 
 class Vocabulary:
