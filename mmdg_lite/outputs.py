@@ -38,11 +38,16 @@ class Output:
         """P(live) by the head, B, in [0, 1]."""
         return self.logits.float().softmax(dim=-1)[:, 1]
 
-    def text_score(self) -> Tensor:
-        """P(live) by the modality classifiers, B: live against the closest spoof, mean over present modalities."""
+    def modality_scores(self) -> Tensor:
+        """P(live) by each modality's classifier, B x 3: live against the closest spoof; NaN where it is missing."""
         logits = self.modality_logits.float()
         margin = logits[..., 0] - logits[..., 1:].amax(dim=-1)  # B x 3
-        probability = torch.where(self.present, margin.sigmoid(), torch.zeros_like(margin))
+        return margin.sigmoid().masked_fill(~self.present, torch.nan)
+
+    def text_score(self) -> Tensor:
+        """P(live) by the modality classifiers, B: mean of `modality_scores` over present modalities."""
+        scores = self.modality_scores()
+        probability = torch.where(self.present, scores, torch.zeros_like(scores))
         return probability.sum(dim=-1) / self.present.sum(dim=-1).clamp(min=1)
 
     def mean_certainty(self) -> list[Tensor]:
