@@ -117,12 +117,12 @@ def training_balance(history: pd.DataFrame, *, validation: pd.DataFrame | None =
         panels.append(("mean certainty", lambda a: _per_modality(a, history, "certainty_")))
     if _has(history, "gradient_norm_"):
         panels.append(("gradient norm", lambda a: _per_modality(a, history, "gradient_norm_", log=True)))
-    if "fastest" in history:
+    if _known(history, "fastest"):
         panels.append(("share of steps as the fastest", lambda a: _fastest(a, history)))
-    if "conflict_rate" in history:
+    if _known(history, "conflict_rate"):
         panels.append(("conflicting gradients, share", lambda a: _line(a, history, "conflict_rate")))
-    if validation is not None and "hter" in validation:
-        panels.append(("validation HTER", lambda a: _line(a, validation, "hter", smooth=1)))
+    if validation is not None and _known(validation, "eer"):
+        panels.append(("validation EER", lambda a: _line(a, validation, "eer", smooth=1)))
     figure = new_figure((3.4 * min(3, len(panels)), 2.7 * -(-len(panels) // 3)))
     grid = figure.subplots(-(-len(panels) // 3), min(3, len(panels)), squeeze=False)
     for axes, (title, draw) in zip(grid.flat, panels, strict=False):
@@ -145,8 +145,12 @@ def _seed_dots(axes: Axes, rows: pd.DataFrame, columns: Sequence[str], x: np.nda
         axes.plot(np.full(len(values), place + 0.05), values, ".", color="0.35", markersize=3)
 
 
+def _known(history: pd.DataFrame, column: str) -> bool:
+    return column in history and bool(history[column].notna().any())
+
+
 def _has(history: pd.DataFrame, prefix: str) -> bool:
-    return any(f"{prefix}{m.value}" in history and history[f"{prefix}{m.value}"].notna().any() for m in MODALITIES)
+    return any(_known(history, f"{prefix}{m.value}") for m in MODALITIES)
 
 
 def _per_modality(axes: Axes, history: pd.DataFrame, prefix: str, *, log: bool = False) -> None:

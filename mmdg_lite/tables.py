@@ -233,9 +233,15 @@ def _block(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     seeds = part.groupby("method")["seeds"].max()
     known = [m for m in METHODS if m in wide.index]
     wide = wide.loc[known + sorted(set(wide.index) - set(known))]
-    wide = wide[[c for c in wide.columns if c != AVERAGE] + [c for c in wide.columns if c == AVERAGE]]
+    wide = wide[sorted(wide.columns, key=_place)]
     wide = wide.fillna("not run").rename(index=display_name).rename_axis(index="method", columns=None)
     return wide.reset_index().assign(seeds=list(seeds[known + sorted(set(seeds.index) - set(known))].astype(str)))
+
+
+def _place(column: str) -> tuple[int, str]:
+    """Where a column stands: all present, then missing modalities in their order, others by name, the average last."""
+    fixed = ["all present", *MISSING.values()]
+    return (fixed.index(column), "") if column in fixed else (len(fixed) + (column == AVERAGE), column)
 
 
 def _published_block(part: pd.DataFrame) -> pd.DataFrame:

@@ -100,6 +100,13 @@ def test_training_balance_has_the_panels_that_were_logged(make_run):
     assert list(rgb.get_ydata()) == list(history["loss_rgb"])
     assert to_hex(rgb.get_color()).upper() == COLOURS["rgb"]
     assert len(plots.training_balance(history[["step", "loss_total"]]).axes) == 1
+    validation = history[["step"]].assign(eer=0.25)
+    unknown = history.assign(conflict_rate=None)
+    figure = plots.training_balance(unknown, validation=validation)
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()]
+    assert titles[-1] == "validation EER"
+    assert "conflicting gradients, share" not in titles
+    assert set(figure.axes[len(titles) - 1].lines[0].get_ydata()) == {0.25}
 
 
 def test_triplet_and_contact_sheet_show_the_given_pixels(faces):

@@ -110,6 +110,8 @@ def test_p2_reads_the_tests_with_missing_modalities_of_p1(make_run, tmp_path):
     assert set(cells.index.get_level_values(0)) == {"missing D", "missing I", "missing D&I", "Average"}
     assert cells.loc[("missing D", "hter"), "mean"] == pytest.approx(frame[frame["missing"] == "depth"]["hter"].mean())
     assert len(aggregate(frame, "P1")) == 5 * 3
+    shown = list(table(frame, "P2").blocks[0][1].columns)
+    assert shown == ["method", "missing D", "missing I", "missing D&I", "Average", "seeds"]
 
 
 def test_p3_averages_its_two_targets(make_run, tmp_path):
