@@ -23,7 +23,7 @@ class CasiaSurf:
     def read(self, row: ListRow) -> Reading:
         """The three JPEG files of a row."""
         reading = read_triplet(self.source, row)
-        refuse_constant(reading, row.paths[0])
+        refuse_constant(reading, f"{self.source / row.clip}, frame {row.frames[0]}")
         return reading
 
 

@@ -25,7 +25,7 @@ class Cefa:
     def read(self, row: ListRow) -> Reading:
         """The three JPEG files of a row, without the border that they have in common."""
         reading = read_triplet(self.source, row)
-        refuse_constant(reading, row.paths[0])
+        refuse_constant(reading, f"{self.source / row.clip}, frame {row.frames[0]}")
         crop_border(reading)
         return reading
 

@@ -117,5 +117,5 @@ def refuse_constant(reading: Reading, where: str) -> None:
             del reading.images[modality]
             reading.problems[modality] = (
                 f"{where}: the {modality.value} image is {int(image.flat[0])} everywhere: the sensor saw nothing; "
-                "restore the frame from your copy of the data set, or keep the sample without it by --keep-missing"
+                "restore the frame from your copy of the data set"
             )

@@ -80,7 +80,7 @@ class Wmca:
             except ModalityProblem as problem:
                 reading.problems[modality] = str(problem)
         reading.notes = sorted(set(reading.notes))
-        refuse_constant(reading, f"{video}, frame {frame}")
+        refuse_constant(reading, f"{self.source}: {video}, frame {frame}")
         return reading
 
     def _path(self, video: str, number: int) -> Path | None:
