@@ -165,8 +165,8 @@ def _per_modality(axes: Axes, history: pd.DataFrame, prefix: str, *, log: bool =
 
 
 def _line(axes: Axes, history: pd.DataFrame, column: str, *, smooth: int | None = None) -> None:
-    axes.plot(history["step"], _smoothed(history[column], smooth), color="black")
-    axes.set_ylim(bottom=0)
+    axes.plot(history["step"], _smoothed(history[column], smooth), color="black", marker="." if smooth == 1 else "")
+    axes.set_ylim(0, 1.08 * history[column].max() or 1)
 
 
 def _fastest(axes: Axes, history: pd.DataFrame) -> None:

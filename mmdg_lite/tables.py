@@ -220,9 +220,9 @@ def _write(path: Path, text: str) -> Path:
 
 def _components_of(name: str) -> tuple[bool, bool, bool] | None:
     """Whether a method has each of COMPONENTS; None for methods that are no part of the ablation."""
-    if name not in METHODS or METHODS[name].kind != "trained":
+    m = METHODS.get(name)
+    if m is None or m.kind != "trained" or m.architecture != "mmdg++":
         return None
-    m = METHODS[name]
     return m.adapters == "uncertainty", m.rule == "regrad", m.prompts == "asymmetric"
 
 
@@ -233,7 +233,7 @@ def _block(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     seeds = part.groupby("method")["seeds"].max()
     known = [m for m in METHODS if m in wide.index]
     wide = wide.loc[known + sorted(set(wide.index) - set(known))]
-    wide = wide[sorted(wide.columns, key=_place)]
+    wide = wide[sorted(map(str, wide.columns), key=_place)]
     wide = wide.fillna("not run").rename(index=display_name).rename_axis(index="method", columns=None)
     return wide.reset_index().assign(seeds=list(seeds[known + sorted(set(seeds.index) - set(known))].astype(str)))
 
