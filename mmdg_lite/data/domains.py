@@ -34,7 +34,7 @@ DOMAINS: dict[str, Domain] = {
     for domain in (
         Domain(
             letter="W",
-            description="A laboratory station with many kinds of attack; fair colour, noisy stereo depth, strong infrared.",
+            description="Laboratory station, many kinds of attack; fair colour, noisy stereo depth, strong infrared.",
             sensors=SensorProfile(
                 rgb_exposure=1.1,
                 rgb_exposure_spread=0.1,
@@ -56,43 +56,43 @@ DOMAINS: dict[str, Domain] = {
                 infrared_pupils=0.5,
             ),
             mixture=_mixture(
-                print=1, replay=1, paper_mask=1, rigid_mask=1.5, flexible_mask=2, fake_head=1, glasses=1.5
+                print=1, replay=1, paper_mask=1, rigid_mask=1.5, flexible_mask=1.2, fake_head=1, glasses=1.3
             ),
             population=Population(tone=(0.35, 1.0), ink=(0.3, 1.0), craft=(0.2, 1.0), distance=(0.4, 0.6)),
         ),
         Domain(
             letter="C",
-            description="Phone-like capture of people of many tones in dim rooms; smoothed depth, leaky infrared filter.",
+            description="Phone-like capture in dim rooms, people of all tones; smoothed depth, leaky infrared filter.",
             sensors=SensorProfile(
-                rgb_exposure=0.85,
+                rgb_exposure=0.95,
                 rgb_exposure_spread=0.2,
                 rgb_red=1.08,
                 rgb_blue=0.85,
                 rgb_saturation=0.8,
                 rgb_blur=1.2,
                 rgb_noise=0.03,
-                rgb_compression=0.35,
+                rgb_compression=0.18,
                 depth_near=8,
                 depth_far=24,
                 depth_blur=3.0,
                 depth_wander=0.8,
                 depth_levels=64,
-                depth_dark_holes=0.5,
+                depth_dark_holes=0.4,
                 infrared_exposure=0.9,
                 infrared_exposure_spread=0.2,
-                infrared_falloff=0.7,
-                infrared_leak=0.35,
-                infrared_noise=0.04,
+                infrared_falloff=0.55,
+                infrared_leak=0.22,
+                infrared_noise=0.03,
                 infrared_blur=0.8,
             ),
-            mixture=_mixture(print=3, bent_print=1, replay=3, paper_mask=0.5, rigid_mask=1.5, flexible_mask=0.7),
+            mixture=_mixture(print=3, bent_print=1, replay=3, paper_mask=0.5, rigid_mask=1.2, flexible_mask=0.4),
             population=Population(
-                tone=(0.0, 1.0), ink=(0.0, 0.7), craft=(0.1, 0.9), distance=(0.4, 1.0), light_strength=(0.45, 0.9)
+                tone=(0.05, 1.0), ink=(0.0, 0.7), craft=(0.1, 0.9), distance=(0.4, 0.85), light_strength=(0.5, 0.95)
             ),
         ),
         Domain(
             letter="P",
-            description="Careful attacks before good infrared; far-ranging, domed, holey depth that shows little relief.",
+            description="Careful attacks before good infrared; far-ranging, domed, holey depth with little relief.",
             sensors=SensorProfile(
                 rgb_exposure=1.25,
                 rgb_exposure_spread=0.15,
@@ -108,7 +108,7 @@ DOMAINS: dict[str, Domain] = {
                 depth_wander=1.5,
                 depth_holes=0.2,
                 depth_levels=48,
-                infrared_exposure=1.3,
+                infrared_exposure=1.2,
                 infrared_automatic=0.5,
                 infrared_hotspot=0.3,
                 infrared_noise=0.015,
@@ -123,7 +123,7 @@ DOMAINS: dict[str, Domain] = {
         ),
         Domain(
             letter="S",
-            description="Face crops with prints, bent and cut, in toner; fine depth, dim uneven infrared, soft colours.",
+            description="Face crops, mostly prints in toner, bent or cut; fine depth, dim infrared, soft colours.",
             sensors=SensorProfile(
                 rgb_exposure=0.95,
                 rgb_exposure_spread=0.2,
@@ -131,12 +131,12 @@ DOMAINS: dict[str, Domain] = {
                 rgb_red=0.92,
                 rgb_saturation=0.7,
                 rgb_gamma=1.15,
-                rgb_blur=2.2,
-                rgb_compression=0.5,
+                rgb_blur=1.8,
+                rgb_compression=0.25,
                 rgb_vignette=0.3,
                 depth_near=6,
                 depth_far=14,
-                depth_noise=0.25,
+                depth_noise=0.4,
                 depth_dark_holes=0.3,
                 infrared_exposure=0.6,
                 infrared_exposure_spread=0.4,

@@ -207,7 +207,7 @@ def show_pictures(
     craft, ink, gloss = column(scenes.craft), column(scenes.ink), column(scenes.gloss)
 
     # The picture that is shown.
-    elsewhere = tuple(BACKGROUNDS[i] for i in rng.choice(len(BACKGROUNDS), n))
+    elsewhere = tuple(np.array(BACKGROUNDS)[rng.integers(0, len(BACKGROUNDS), n)].tolist())
     behind, _ = draw_backgrounds(elsewhere, size, rng)
     picture, _ = lit(surface, photo_light, 0 * gloss + 0.25)
     picture = behind + surface.solid[:, None] * (picture - behind)
@@ -262,7 +262,7 @@ def show_pictures(
 
     # Holes of a cut print: at least one of eyes, nose and mouth, with the holder's own face behind.
     opened = (rng.random((n, 3)) < 0.55).astype(np.float32)
-    opened[np.arange(n), rng.choice(3, n)] = 1
+    opened = np.maximum(opened, np.eye(3, dtype=np.float32)[rng.integers(0, 3, n)])
     hole = (surface.holes * opened[:, :, None, None]).max(1) * cut * smoothstep(sheet, 0.4, 0.6)
     radiance = mix(radiance, live["radiance"] * 0.9, hole[:, None])
     infrared = mix(infrared, live["infrared"], hole)
