@@ -4,7 +4,7 @@ them.
 Numbers on the synthetic domains and published numbers (real data) are not comparable; they never share a column.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from io import StringIO
@@ -52,6 +52,12 @@ class Table:
 def display_name(method: str) -> str:
     """A method's name as tables print it; unknown names print as they are."""
     return METHODS[method].title if method in METHODS else method
+
+
+def in_order(methods: Iterable[str]) -> list[str]:
+    """The distinct methods, known ones in the order of `METHODS` and others behind them by name."""
+    there = set(methods)
+    return [name for name in METHODS if name in there] + sorted(there - set(METHODS))
 
 
 def select(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
@@ -231,11 +237,12 @@ def _block(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     text = [percent(mean, sd) for mean, sd in part[["mean", "sd"]].itertuples(index=False)]
     wide = part.assign(text=text).pivot(index="method", columns="column", values="text")
     seeds = part.groupby("method")["seeds"].max()
-    known = [m for m in METHODS if m in wide.index]
-    wide = wide.loc[known + sorted(set(wide.index) - set(known))]
-    wide = wide[sorted(map(str, wide.columns), key=_place)]
+    order = in_order(wide.index)
+    wide = wide.loc[order]
+    columns: list[str] = list(wide.columns)
+    wide = wide[sorted(columns, key=_place)]
     wide = wide.fillna("not run").rename(index=display_name).rename_axis(index="method", columns=None)
-    return wide.reset_index().assign(seeds=list(seeds[known + sorted(set(seeds.index) - set(known))].astype(str)))
+    return wide.reset_index().assign(seeds=list(seeds[order].astype(str)))
 
 
 def _place(column: str) -> tuple[int, str]:
