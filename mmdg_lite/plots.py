@@ -18,7 +18,7 @@ from mmdg_lite.figure_style import COLOURS, LINES, NAMES, new_figure, save, styl
 from mmdg_lite.metrics import threshold_at_eer
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.scores import Scores
-from mmdg_lite.tables import AVERAGE, aggregate, display_name
+from mmdg_lite.tables import AVERAGE, aggregate, display_name, in_order
 
 __all__ = ["det", "hter_by_target", "roc", "save", "score_histogram", "training_balance"]
 
@@ -55,7 +55,7 @@ def det(curves: Mapping[str, Scores]) -> Figure:
     axes.set_xticks(ticks, [f"{100 * t:g}" for t in DET_TICKS])
     axes.set_yticks(ticks, [f"{100 * t:g}" for t in DET_TICKS])
     axes.set(xlabel="FAR, %", ylabel="FRR, %", xlim=(low, high), ylim=(low, high))
-    axes.legend(loc="upper right")
+    axes.legend(loc="best")
     return figure
 
 
@@ -86,7 +86,7 @@ def hter_by_target(frame: pd.DataFrame, *, protocol: str = "P1", metric: str = "
     cells = aggregate(frame, protocol)
     cells = cells[cells["metric"] == metric]
     columns = [c for c in dict.fromkeys(cells["column"]) if c != AVERAGE] + [AVERAGE]
-    methods = list(dict.fromkeys(cells["method"]))
+    methods = in_order(cells["method"])
     figure = new_figure((1.6 + 1.4 * len(columns), 3.6))
     axes = figure.subplots()
     for k, method in enumerate(methods):
