@@ -49,7 +49,7 @@ class AsymmetricDomainPrompts(nn.Module):
         if not source_domains or len(set(source_domains)) != len(source_domains):
             raise ValueError(f"source domains must be distinct and at least one, got {tuple(source_domains)}")
         self._clip = [clip]  # in a list, so that the frozen model is not registered as part of this module
-        self._kept: tuple[list[tuple[int, int, torch.device]], Tensor] | None = None
+        self._kept: tuple[list[Tensor], Tensor] | None = None  # contexts, and the features that they gave
         self.source_domains = tuple(source_domains)
         self.classes = 1 + len(source_domains)
         if token_ids is None:
@@ -81,9 +81,10 @@ class AsymmetricDomainPrompts(nn.Module):
         """
         if torch.is_grad_enabled():
             return functional.normalize(self.mean_features(), dim=-1)
-        versions = [(id(context), context._version, context.device) for context in self.contexts.values()]
-        if self._kept is None or self._kept[0] != versions:
-            self._kept = versions, functional.normalize(self.mean_features(), dim=-1)
+        contexts = list(self.contexts.values())
+        if self._kept is None or not all(map(_same, self._kept[0], contexts)):
+            features = functional.normalize(self.mean_features(), dim=-1)
+            self._kept = [context.detach().clone() for context in contexts], features
         return self._kept[1]
 
     def mean_features(self) -> Tensor:
@@ -103,6 +104,11 @@ class AsymmetricDomainPrompts(nn.Module):
         embedded = embedded.scatter(1, target, repeat(context, "c n w -> (c t) n w", t=sentences))
         features = encode_embedded(self._clip[0], embedded, rearrange(ids, "c t l -> (c t) l").argmax(dim=-1))
         return rearrange(features, "(c t) d -> c t d", t=sentences).mean(dim=1)
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors hold the same values in the same place. (Versions of tensors miss changes of `.data`.)"""
+    return first.device == second.device and first.dtype == second.dtype and torch.equal(first, second)
 
 
 def encode_embedded(clip: CLIP, embedded: Tensor, end: Tensor) -> Tensor:
