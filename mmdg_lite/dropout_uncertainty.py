@@ -55,13 +55,14 @@ def dropout_spread(
     if method == "monte_carlo":
         return monte_carlo_dropout(x, p, draws, spread=spread, generator=generator)
     size = x.square() if spread == "variance" else x.abs()
-    counts, factors = (column.to(x.device) for column in _spread_of_kept(p, draws, spread))  # each n + 1
+    chances, factors = _spread_of_kept(p, draws, spread)  # each n + 1
     if method == "expected":
-        return size * float(counts @ factors)
+        return size * float(chances @ factors)
     device = x.device if generator is None else generator.device
     uniform = torch.rand(x.shape, generator=generator, device=device).to(x.device)
-    kept = torch.bucketize(uniform, counts.cumsum(dim=0)[:-1].float(), right=True)  # binomial, 0..n
-    return size * factors.to(x.dtype)[kept]
+    below = chances.cumsum(dim=0)[:-1].float().to(x.device)  # probability of at most 0..n-1 kept
+    kept = torch.bucketize(uniform, below, right=True)  # binomial, 0..n
+    return size * factors.to(x.dtype).to(x.device)[kept]
 
 
 class DropoutCertainty(nn.Module):

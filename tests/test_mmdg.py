@@ -435,6 +435,20 @@ def test_a_few_steps_through_regrad_lower_the_losses(generator):
     assert all(np.isfinite(report.gradient_norms)) and min(report.gradient_norms) > 0
 
 
+def test_training_in_bfloat16_is_finite_and_near(generator):
+    model = build(bottleneck_dropout=0.0, sampling="expected").train()
+    batch = training_batch(6, generator)
+    exact = copy.deepcopy(model)(batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(batch)
+    both = losses(output, batch)
+    (both.total + sum(both.modalities)).backward()
+    model.update_prototypes(output, batch)
+    assert output.certainty.dtype == torch.float32 and output.modality_logits.dtype == torch.float32
+    torch.testing.assert_close(output.features.float(), exact.features, atol=0.1, rtol=0.1)
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
 # --- determinism and state ------------------------------------------------------------------------------------------
 
 
