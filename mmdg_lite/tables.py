@@ -239,8 +239,8 @@ def _block(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     seeds = part.groupby("method")["seeds"].max()
     order = in_order(wide.index)
     wide = wide.loc[order]
-    columns: list[str] = list(wide.columns)
-    wide = wide[sorted(columns, key=_place)]
+    columns = sorted((str(column) for column in wide.columns), key=_place)
+    wide = wide[columns]
     wide = wide.fillna("not run").rename(index=display_name).rename_axis(index="method", columns=None)
     return wide.reset_index().assign(seeds=list(seeds[order].astype(str)))
 
