@@ -8,7 +8,6 @@ via Masking", CVPR 2023). No scene is seen twice.
 
 import io
 import math
-import platform
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
 from open_clip import CLIP
 from open_clip.transformer import PatchDropout
@@ -25,11 +23,21 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from mmdg_lite.clip import encode_text, load_clip, normalise, tokenize
+from mmdg_lite.clip import encode_text, load_clip, normalise
 from mmdg_lite.clip_weights import TOKEN_TABLE, untrained_rows, write_compact
 from mmdg_lite.configuration import from_dict, write_bytes
-from mmdg_lite.data.captions import caption_words
 from mmdg_lite.data.pairs import PairBatches, Pairs
+from mmdg_lite.data.vocabulary import Vocabulary
+from mmdg_lite.pretraining_record import write_record
+from mmdg_lite.pretraining_report import HELD_OUT_SEED, report
+
+__all__ = [
+    "PretrainingConfig",
+    "contrastive_loss",
+    "pretrain_clip",
+    "read_state",
+    "report",
+]
 
 CHECKPOINT_NAME = "tiny_clip.safetensors"
 STATE_NAME = "state.pt"
@@ -50,6 +58,14 @@ class PretrainingConfig:
     patch_dropout: float = 0.5  # fraction of patches dropped at first
     masked: float = 0.8  # fraction of the steps that drop patches
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < HELD_OUT_SEED:
+            raise ValueError(f"seed is {self.seed}: choose 0 to {HELD_OUT_SEED - 1} (above, scenes are held out)")
+        if min(self.steps, self.faces, self.objects, self.warmup) < 1:
+            raise ValueError("steps, faces, objects and warmup must be at least 1")
+        if not 0 <= self.patch_dropout < 1 or not 0 <= self.masked <= 1:
+            raise ValueError("patch_dropout must be in [0, 1) and masked in [0, 1]")
+
 
 def pretrain_clip(
     *,
@@ -59,8 +75,12 @@ def pretrain_clip(
     workers: int = 1,
     save_every: int = 200,
     stop_after: int | None = None,
+    measure: bool = True,
 ) -> Path:
     """Trains the tiny CLIP and returns the path of its checkpoint, `out`/tiny_clip.safetensors.
+
+    When training is complete, its record (command, configuration, versions, loss, measured report) is written beside it
+    as JSON and as a page to read. Called again on a complete training it only measures again.
 
     Interrupted and started again with the same configuration it goes on from the last saved state, on a CPU bit for bit
     as if it had not been interrupted. The checkpoint is usable whenever it exists.
@@ -72,6 +92,7 @@ def pretrain_clip(
         workers: processes that render; 0 renders in this one. The result does not depend on it.
         save_every: steps between two saved states.
         stop_after: stop (resumably) after this many steps of this call.
+        measure: write the record.
 
     Raises:
         ValueError: `out` holds the state of another configuration, or a damaged one.
@@ -100,6 +121,9 @@ def pretrain_clip(
             bar.set_postfix(loss=f"{record['loss']:.3f}", matched=f"{record['matched']:.2f}", refresh=False)
             if trainee.step % save_every == 0 or trainee.step == last:
                 trainee.save(folder)
+    if measure and trainee.step == config.steps:
+        clip = load_clip("tiny", checkpoint=folder / CHECKPOINT_NAME, device=device)
+        write_record(folder, clip, config=config, history=trainee.history, vocabulary=trainee.vocabulary)
     return folder / CHECKPOINT_NAME
 
 
@@ -118,27 +142,6 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, matches: Tens
     by_image = functional.cross_entropy(logits, targets / targets.sum(dim=1, keepdim=True))
     by_text = functional.cross_entropy(logits.T, targets.T / targets.T.sum(dim=1, keepdim=True))
     return (by_image + by_text) / 2
-
-
-class Vocabulary:
-    """The tokens that captions are made of, numbered from 0 in the order of CLIP's own ids.
-
-    The order keeps padding first and the end of text last, which CLIP's text pooling relies on.
-    """
-
-    def __init__(self) -> None:
-        self.row_ids: list[int] = tokenize(caption_words()).unique().tolist()
-
-    def __call__(self, texts: list[str] | tuple[str, ...]) -> Tensor:
-        """Numbers of the tokens, texts x length of the longest. Raises ValueError for a text with another token."""
-        ids = tokenize(list(texts))
-        ids = ids[:, : int(ids.argmax(dim=-1).max()) + 1]
-        known = torch.tensor(self.row_ids)
-        numbers = torch.searchsorted(known, ids.contiguous()).clamp(max=len(known) - 1)
-        foreign = (known[numbers] != ids).any(dim=1).nonzero().flatten().tolist()
-        if foreign:
-            raise ValueError(f"a caption has words that `caption_words` does not list: {texts[foreign[0]]!r}")
-        return numbers
 
 
 class _Trainee:
@@ -237,16 +240,6 @@ def read_state(path: Path) -> dict[str, Any]:
         return {name: state[name] for name in ("config", "step", "history", "clip", "optimizer")}
     except Exception as error:  # whatever torch's reader raises for a damaged or foreign file
         raise ValueError(f"{path} is no usable state of pre-training ({type(error).__name__}): delete it") from error
-
-
-def versions() -> dict[str, str]:
-    """What the weights depend on beside the configuration."""
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "open_clip": open_clip.__version__,
-        "numpy": np.__version__,
-    }
 
 
 def _learning_rate(step: int, config: PretrainingConfig) -> float:
