@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m mmdg_lite", description="Multi-modal face anti-spoofing with MMDG++.")
     top.add_argument("--traceback", action="store_true", help="on failure, show where in the code it happened")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_doctor, _pretrain_clip, _train, _reproduce, _tables):
+    for add in (_doctor, _pretrain_clip, _train, _evaluate, _reproduce, _tables):
         add(commands)
     return top
 
@@ -140,6 +140,35 @@ def _changes(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
             value = text
         changes.setdefault(part, {})[name] = value
     return changes
+
+
+def _evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
+    def run(options: argparse.Namespace) -> int:
+        from mmdg_lite.rescoring import evaluate
+
+        values = evaluate(
+            options.run_folder,
+            out=options.out,
+            domains=options.domains,
+            data_root=options.data_root,
+            samples=options.samples,
+            data_seed=options.data_seed,
+            device=options.device,
+        )
+        for name, metrics in values["metrics"].items():
+            shown = ", ".join(f"{m} {100 * metrics[m]:.2f} %" for m in ("hter", "hter_at_eer", "auc"))
+            print(f"{name}: {shown}")
+        return 0
+
+    text = "score test lists again with a finished run's model, at the run's own threshold"
+    command = _command(commands, "evaluate", run, text)
+    command.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a finished run")
+    command.add_argument("--out", type=Path, help="where scores go; without it RUN/evaluation")
+    command.add_argument("--domains", nargs="+", help="letters of the domains; without it the run's targets")
+    command.add_argument("--data-root", help="folder of converted data sets; without it the run's own data")
+    command.add_argument("--samples", type=int, help="test samples per synthetic domain; without it as in the run")
+    command.add_argument("--data-seed", type=int, help="seed of the synthetic samples; without it the run's")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
 
 
 def _reproduce(commands: "Commands[argparse.ArgumentParser]") -> None:

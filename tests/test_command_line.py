@@ -28,7 +28,7 @@ def test_every_command_has_help_that_says_what_it_does_and_its_defaults(command,
 @pytest.mark.parametrize("command", commands())
 def test_unknown_options_are_errors(command, capsys):
     with pytest.raises(SystemExit) as stop:
-        main([command, "--no-such-option"])
+        main([command, *({"evaluate": ["RUN"]}.get(command, [])), "--no-such-option"])
     assert stop.value.code == 2
     assert "no-such-option" in capsys.readouterr().err
 

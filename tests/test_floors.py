@@ -14,7 +14,7 @@ FLOORS: dict[int, str] = {
     1: "uncertainty attention adapters prompts templates projection regrad prototypes metrics calibration convolution",
     2: "clip clip_weights models mmdg multimodal released trunk",
     3: "data data.*",
-    4: "scores results runs methods checkpoints evaluation trainer training linear_probe setting_data",
+    4: "scores results runs methods checkpoints evaluation trainer training linear_probe setting_data rescoring",
     5: "table_text tables significance figure_style plots pictures notebooks doctor grid reproduce",
     6: "__main__",
 }
