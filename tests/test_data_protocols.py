@@ -42,6 +42,8 @@ def test_unseen_attacks_leave_one_species_out_within_a_domain():
     for name, setting in PROTOCOLS["P4"].items():
         assert name == f"{setting.sources[0]} without {setting.left_out_species}"
         assert setting.sources == setting.targets and setting.synthetic_only == (setting.sources != ("W",))
+        assert DOMAINS[setting.sources[0]].mixture[setting.left_out_species] > 0
+    assert {setting.sources for setting in PROTOCOLS["P4"].values()} == {(letter,) for letter in DOMAINS}
     real = {setting.left_out_species for setting in PROTOCOLS["P4"].values() if not setting.synthetic_only}
     assert real == {"print", "replay", "fake_head", "paper_mask", "rigid_mask", "flexible_mask", "glasses"}
 

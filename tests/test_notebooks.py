@@ -19,8 +19,20 @@ every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem
 # parameters beyond the core ones with which a notebook is executed here, by its number
 EXTRA: dict[str, dict[str, Any]] = {}
 
+
+def check_data(found: dict[str, Any]) -> None:
+    """01: samples repeat, conversions are complete, every kind of damage that it shows was noticed."""
+    assert found["repeatable"] and found["subjects_shared"] == 0 and found["stream_resumes"]
+    assert found["converted"] == dict.fromkeys("WCSP", 18) and found["problems"] == 0
+    assert found["mismatch_refused"] and found["mismatch_paired"] and found["edit_noticed"] == 4
+    assert found["cropped"] == [[104, 120], [80, 80]]
+    assert all(0 < found["holes"][letter] < 0.8 for letter in "WCPS")
+    assert found["holes_auc"]["S"] > found["holes_auc"]["P"]
+    assert found["counts"]["S"]["test"] == [1800, 10764]
+
+
 # what a notebook's findings must satisfy, by its number
-CHECKS: dict[str, Callable[[dict[str, Any]], None]] = {}
+CHECKS: dict[str, Callable[[dict[str, Any]], None]] = {"01": check_data}
 
 
 def number(path: Path) -> str:

@@ -6,6 +6,8 @@ the synthetic domains of the same letters alike.
 
 from dataclasses import dataclass
 
+from mmdg_lite.data.dataset import LIVE
+from mmdg_lite.data.domains import DOMAINS
 from mmdg_lite.data.lists import LETTERS, ListError, ListRow, read_list
 from mmdg_lite.modality import Modality
 
@@ -33,8 +35,8 @@ class Setting:
     synthetic_only: bool = False  # True where the real domain has no attack of that species
 
 
-# species as WMCA's file names tell them; the synthetic domains have them all
-P4_SPECIES = ("print", "replay", "fake_head", "paper_mask", "rigid_mask", "flexible_mask", "glasses")
+# species that WMCA's file names tell apart
+WMCA_SPECIES = ("print", "replay", "fake_head", "paper_mask", "rigid_mask", "flexible_mask", "glasses")
 
 _LEAVE_ONE_OUT = ("CPS->W", "CPW->S", "CSW->P", "PSW->C")
 _LIMITED_SOURCES = ("CW->PS", "PS->CW")
@@ -68,10 +70,13 @@ def _protocol(
 
 
 def _unseen_attacks() -> dict[str, Setting]:
-    """P4: within one domain, training and validation without one species, testing on live faces and that species."""
+    """P4: within one domain, training and validation without one species, testing on live faces and that species.
+
+    Every species that a synthetic domain has; of the real domains only W, whose names tell all of them.
+    """
     settings = {}
-    for letter in LETTERS:
-        for species in P4_SPECIES:
+    for letter, domain in DOMAINS.items():
+        for species in (name for name, share in domain.mixture.items() if share and name != LIVE):
             name = f"{letter} without {species}"
             settings[name] = Setting(
                 protocol="P4",
@@ -79,7 +84,7 @@ def _unseen_attacks() -> dict[str, Setting]:
                 sources=(letter,),
                 targets=(letter,),
                 left_out_species=species,
-                synthetic_only=letter != "W",
+                synthetic_only=letter != "W" or species not in WMCA_SPECIES,
             )
     return settings
 

@@ -87,14 +87,14 @@ class CachedDataset(DescribedDataset):
     follows from the manifest's rows, checksums of the images included, so a conversion that changed is decoded anew.
     """
 
-    def __init__(self, dataset: ManifestDataset, *, folder: str | Path | None = None) -> None:
+    def __init__(self, dataset: ManifestDataset, *, folder: str | Path | None = None, progress: bool = True) -> None:
         super().__init__(ids=dataset.ids, labels=dataset.labels, species=dataset.species, domains=dataset.domains)
         self._present = np.array([row.present for row in dataset.rows], dtype=bool)
         digest = hashlib.sha256("\n".join(row.checksum() for row in dataset.rows).encode()).hexdigest()[:16]
         root = dataset.folder / "cache" if folder is None else Path(folder)
         self.folder = root / f"{dataset.domain}-{dataset.split}-{dataset.size}-{digest}"
         if not self.folder.is_dir():
-            _fill(dataset, self.folder)
+            _fill(dataset, self.folder, progress=progress)
         self._maps = self._open()
 
     def read(self, indices: Sequence[int] | NDArray[np.int64]) -> Samples:
@@ -121,7 +121,7 @@ class CachedDataset(DescribedDataset):
         self._maps = self._open()
 
 
-def _fill(dataset: ManifestDataset, folder: Path, *, block: int = 64) -> None:
+def _fill(dataset: ManifestDataset, folder: Path, *, progress: bool, block: int = 64) -> None:
     """Decode a split into arrays, in a folder that gets its name only when it is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".partial"))
@@ -131,9 +131,8 @@ def _fill(dataset: ManifestDataset, folder: Path, *, block: int = 64) -> None:
             m: np.lib.format.open_memmap(partial / f"{m.value}.npy", mode="w+", dtype=np.uint8, shape=shapes[m])
             for m in MODALITIES
         }
-        for start in tqdm(
-            range(0, len(dataset), block), desc=f"decoding {dataset.domain} {dataset.split}", unit="block"
-        ):
+        title = f"decoding {dataset.domain} {dataset.split}"
+        for start in tqdm(range(0, len(dataset), block), desc=title, unit="block", disable=not progress):
             samples = dataset.read(range(start, min(start + block, len(dataset))))
             for modality in MODALITIES:
                 maps[modality][start : start + block] = getattr(samples, modality.value)
