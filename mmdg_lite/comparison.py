@@ -1,0 +1,277 @@
+"""Finished runs side by side: what notebook 07 and the committed figures are made of.
+
+Committed results hold what tables and figures need of each run and nothing else: `archive` makes them, everything here
+is computed from them again. Sentences about the results are computed too, so that they cannot outlive the numbers.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from mmdg_lite.configuration import write_bytes, write_json
+from mmdg_lite.plots import det, hter_by_target, roc, save, training_balance
+from mmdg_lite.results import collect, finished_runs, read_history
+from mmdg_lite.run_report import validations
+from mmdg_lite.runs import RunFolder
+from mmdg_lite.scores import Scores, read_scores
+from mmdg_lite.significance import Comparison, compare
+from mmdg_lite.table_text import grid
+from mmdg_lite.tables import METRICS, Table, display_name, in_order
+
+SIGNIFICANT = 0.05
+POINTS = {"hter": "HTER at the validation threshold", "hter_at_eer": "HTER at the equal-error point", "auc": "AUC"}
+
+
+def archive(runs: str | Path, into: str | Path) -> list[Path]:
+    """Copy what tables and figures need of every finished run below `runs` to the same place below `into`.
+
+    That is configuration (without this machine's paths), result, metrics over time and scores; no weights, no state.
+    """
+    kept = []
+    for run in tqdm(finished_runs(runs), desc="archiving"):
+        source, target = RunFolder(run), RunFolder(Path(into) / run.relative_to(runs))
+        config = source.read_config()
+        write_json(target.config, replace(config, data=replace(config.data, cache=None)))
+        copies = {source.metrics: target.metrics}
+        copies |= {path: target.scores / path.name for path in source.scores.glob("*.csv.gz")}
+        for path, copy in copies.items():
+            write_bytes(copy, path.read_bytes())
+        write_bytes(target.result, source.result.read_bytes())
+        kept.append(target.path)
+    return kept
+
+
+def results(committed: str | Path, runs: str | Path | None = None) -> pd.DataFrame:
+    """Rows of `results.collect` of the committed runs and of the reader's own ones, told apart by `profile`.
+
+    Profiles read "full (committed)" and "quick (yours)"; the reader's come first. Either folder may be absent or empty.
+
+    Raises:
+        FileNotFoundError: there is no finished run of P1 in either; the message says how to make some.
+    """
+    frames = []
+    for folder, whose in ((runs, "yours"), (committed, "committed")):
+        if folder and finished_runs(folder):
+            frame = collect(folder)
+            place = {name: number for number, name in enumerate(in_order(frame["method"]))}
+            frame = frame.iloc[frame["method"].map(place).argsort(kind="stable")]
+            frames.append(frame.assign(profile=frame["profile"] + f" ({whose})"))
+    if not any((frame["protocol"] == "P1").any() for frame in frames):
+        raise FileNotFoundError(
+            f"no finished run of protocol P1 in {Path(committed)}"
+            + (f" nor in {Path(runs)}" if runs else "")
+            + ": run "
+            "`make reproduce` (quick), or `python -m mmdg_lite reproduce --profile full --out runs/full`, and give its "
+            "folder of runs as the parameter `runs`"
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def profiles(frame: pd.DataFrame) -> list[str]:
+    """The sets of runs that hold protocol P1, by profile, the reader's own first."""
+    return list(dict.fromkeys(frame.loc[frame["protocol"] == "P1", "profile"]))
+
+
+def text(table: Table, start: str, *, metric: str = "") -> str:
+    """The blocks of a table whose caption begins with `start`, as Markdown; `metric`: only that one of ours."""
+    title = METRICS[metric] if metric else ""
+    blocks = [(caption, block) for caption, block in table.blocks if caption.startswith(start) and title in caption]
+    return "\n\n".join(f"**{caption}**\n\n{grid(block)}" for caption, block in blocks)
+
+
+def means(frame: pd.DataFrame, metric: str) -> dict[str, dict[str, float]]:
+    """Average of a metric over P1's targets and seeds, a fraction, by profile and method."""
+    rows = _p1(frame)
+    return {
+        str(profile): {str(method): float(values.mean()) for method, values in part.groupby("method")[metric]}
+        for profile, part in rows.groupby("profile", sort=False)
+    }
+
+
+def one_run(frame: pd.DataFrame, method: str, *, seed: int | None = None) -> Path:
+    """Folder of one P1 run of a method: of the first setting, and of `seed` if there is one.
+
+    Raises ValueError when the method was not run.
+    """
+    rows = _p1(frame)
+    rows = rows[rows["method"] == method].sort_values(["seed", "setting"])
+    if rows.empty:
+        raise ValueError(f"no run of {method} on P1; there are {', '.join(sorted(set(frame['method'])))}")
+    mine = rows[rows["seed"] == seed]
+    return Path((rows if mine.empty else mine)["run"].iloc[0])
+
+
+def cost(frame: pd.DataFrame) -> pd.DataFrame:
+    """How long runs took: a row per profile and method with the number of runs, seeds, median steps and seconds."""
+    rows = frame.drop_duplicates("run").groupby(["profile", "method"], sort=False)
+    table = rows.agg(
+        runs=("run", "size"), seeds=("seed", "nunique"), steps=("steps", "median"), seconds=("seconds", "median")
+    )
+    return table.astype({"steps": int}).reset_index().assign(method=lambda t: t["method"].map(display_name))
+
+
+def curves(frame: pd.DataFrame, target: str, *, seed: int | None = None) -> dict[str, Scores]:
+    """Test scores of each method on one target domain with nothing missing, by the method's printed name.
+
+    `frame`: rows of one profile. `seed`: whose run; None or an absent one takes the lowest.
+    """
+    rows = frame[(frame["target"] == target) & (frame["missing"] == "") & (frame["protocol"] == "P1")]
+    chosen = seed if seed in set(rows["seed"]) else rows["seed"].min()
+    folders = rows[rows["seed"] == chosen].set_index("method")["run"]
+    return {
+        display_name(method): read_scores(Path(folders[method]) / "scores" / f"test_{target}.csv.gz")
+        for method in in_order(folders.index)
+    }
+
+
+def differences(frame: pd.DataFrame, *, method: str = "mmdg++") -> pd.DataFrame:
+    """Paired differences of P1, `method` minus each other method, in percentage points, a row per reference and metric.
+
+    `low` and `high` are the 95 % interval over targets, `p` the two-sided sign-flip test over (target, seed) pairs.
+    """
+    p1, rows = _p1(frame), []
+    for reference in [name for name in in_order(p1["method"]) if name != method]:
+        for metric in POINTS:
+            c = compare(p1, method, reference, metric=metric)
+            rows.append(
+                {
+                    "against": display_name(reference),
+                    "metric": POINTS[metric],
+                    "difference": round(100 * c.difference, 2),
+                    "low": round(100 * c.low, 2),
+                    "high": round(100 * c.high, 2),
+                    "pairs": c.pairs,
+                    "p": round(c.p_value, 4),
+                    "reading": reading(c),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def reading(comparison: Comparison) -> str:
+    """A comparison in a word: better or worse where interval and test agree on it, else undecided."""
+    excludes_zero = comparison.low > 0 or comparison.high < 0
+    if not excludes_zero or comparison.p_value >= SIGNIFICANT:
+        return "undecided"
+    lower = comparison.difference < 0
+    return "better" if lower == (comparison.metric != "auc") else "worse"
+
+
+def facts(frame: pd.DataFrame, *, method: str = "mmdg++") -> list[str]:
+    """What the P1 results of one profile do and do not show, as sentences that are computed from them.
+
+    `frame`: rows of `results.collect` of one profile and one kind of data.
+    """
+    rows = _p1(frame)
+    (profile,), (data,) = rows["profile"].unique(), rows["data"].unique()
+    seeds, targets = rows["seed"].nunique(), rows["target"].nunique()
+    size = int((rows["live"] + rows["spoof"]).median())
+    sentences = [
+        f"{profile}: {seeds} seed{'s' if seeds > 1 else ''}, {targets} target domains, {size} test faces each, all of "
+        f"them {data}. " + ("Nothing here speaks of real faces." if data == "synthetic" else "")
+    ]
+    others = [name for name in in_order(rows["method"]) if name != method]
+    if method in set(rows["method"]):
+        sentences += [_sentence(compare(rows, method, other)) for other in others if _pairs(rows, method, other) > 1]
+    means = rows.pivot_table(index="target", columns="method", values="hter")
+    best = means.idxmin(axis=1)
+    lowest = means.min(axis=1)
+    winners = "; ".join(
+        f"{t}: {display_name(str(m))} ({100 * h:.1f} %)" for t, m, h in zip(best.index, best, lowest, strict=True)
+    )
+    sentences.append(f"Lowest mean HTER per target domain: {winners}.")
+    gap = 100 * (rows["hter"] - rows["hter_at_eer"])
+    sentences.append(
+        f"HTER at the threshold fixed on the sources minus HTER at the target's own equal-error point: "
+        f"{gap.mean():.1f} points on average, from {gap.min():.1f} to {gap.max():.1f} in single runs; the second needs "
+        "the target's labels and cannot be deployed."
+    )
+    if seeds > 1:
+        spread = 100 * rows.groupby(["method", "target"])["hter"].std().mean()
+        sentences.append(f"Between seeds, HTER on the same target varies by {spread:.1f} points (standard deviation).")
+    if seeds * targets < 6:
+        sentences.append(
+            f"{seeds * targets} pairs are too few for the sign-flip test to fall below {SIGNIFICANT}: whatever the "
+            "differences, this run alone decides nothing."
+        )
+    return sentences
+
+
+def convergence(frame: pd.DataFrame) -> pd.DataFrame:
+    """Whether more steps still helped on the sources' validation lists, a row per profile and trained method.
+
+    Columns: median step of the kept parameters, steps made, and how far validation EER (percentage points) and
+    cross-entropy (nats) fell from the middle of training to its end; about zero or negative means converged.
+    """
+    rows = []
+    for (profile, method), part in frame.drop_duplicates("run").groupby(["profile", "method"], sort=False):
+        looks = [validations(run) for run in part["run"]]
+        if any("strength" in look for look in looks):
+            continue  # solved to tolerance: no steps
+        kept = [int(look.loc[look["kept"], "step"].iloc[0]) for look in looks]
+        gains = [_late_gain(look) for look in looks]
+        rows.append(
+            {
+                "profile": profile,
+                "method": display_name(str(method)),
+                "kept step (median)": int(np.median(kept)),
+                "steps": int(part["steps"].median()),
+                "EER gained in the second half": round(100 * float(np.mean([gain[0] for gain in gains])), 2),
+                "cross-entropy gained": round(float(np.mean([gain[1] for gain in gains])), 3),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def figures(frame: pd.DataFrame, out: str | Path, *, seed: int | None = None, method: str = "mmdg++") -> list[Path]:
+    """Write every figure of P1 for one profile as SVG: HTER by target, ROC and DET per target, training of `method`.
+
+    Returns the files written. Equal scores give equal files.
+    """
+    rows, out = _p1(frame), Path(out)
+    written = [save(hter_by_target(rows), out / "P1_hter_by_target.svg")]
+    written.append(save(hter_by_target(rows, metric="hter_at_eer"), out / "P1_hter_at_eer_by_target.svg"))
+    for target in sorted(set(rows["target"])):
+        scores = curves(rows, target, seed=seed)
+        written.append(save(roc(scores), out / f"P1_roc_{target}.svg"))
+        written.append(save(det(scores), out / f"P1_det_{target}.svg"))
+    if method in set(rows["method"]):
+        history = read_history(one_run(rows, method, seed=seed))
+        written.append(save(training_balance(history), out / f"P1_training_{method.replace('+', 'p')}.svg"))
+    return written
+
+
+def hardest(frame: pd.DataFrame) -> str:
+    """The target domain with the highest mean HTER over all methods on P1."""
+    return str(_p1(frame).groupby("target")["hter"].mean().idxmax())
+
+
+def _p1(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of protocol P1 with nothing missing."""
+    return frame[(frame["protocol"] == "P1") & (frame["missing"] == "")]
+
+
+def _pairs(rows: pd.DataFrame, method: str, other: str) -> int:
+    keys = ["setting", "target", "seed"]
+    return len(rows[rows["method"] == method].merge(rows[rows["method"] == other], on=keys))
+
+
+def _sentence(c: Comparison) -> str:
+    points, word = 100 * c.difference, reading(c)
+    direction = "lower" if points < 0 else "higher"
+    verdict = "no difference that this evidence supports" if word == "undecided" else f"it is {word}"
+    return (
+        f"{display_name(c.method)} against {display_name(c.reference)}: HTER {abs(points):.1f} points {direction} "
+        f"(95 % interval {100 * c.low:.1f} to {100 * c.high:.1f} over targets, p = {c.p_value:.3f}, {c.pairs} pairs): "
+        f"{verdict}."
+    )
+
+
+def _late_gain(looks: pd.DataFrame) -> tuple[float, float]:
+    """Best EER and cross-entropy up to the middle of training minus those of the whole."""
+    early = looks[looks["step"] <= looks["step"].max() / 2]
+    early = looks.head(1) if early.empty else early
+    return float(early["eer"].min() - looks["eer"].min()), float(early["loss"].min() - looks["loss"].min())
