@@ -15,6 +15,7 @@ from typing import Any
 Run = Callable[[argparse.Namespace], int]
 PROFILES = ("quick", "full", "paper")
 PROTOCOLS = ("P1", "P2", "P3", "P4", "P5")
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options)
     except KeyboardInterrupt:
         print(f"\n{options.command}: interrupted; the same command goes on from what is finished", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except Exception as error:
         _explain(options, error)
         return 1
@@ -88,8 +89,8 @@ def _pretrain_clip(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _train(commands: "Commands[argparse.ArgumentParser]") -> None:
     def run(options: argparse.Namespace) -> int:
-        from mmdg_lite.configuration import from_dict, to_dict
-        from mmdg_lite.runs import RunConfig, configure
+        from mmdg_lite.runs import configure
+        from mmdg_lite.trainer import Interrupted
         from mmdg_lite.training import train
 
         config = configure(
@@ -102,8 +103,11 @@ def _train(commands: "Commands[argparse.ArgumentParser]") -> None:
             data_root=options.data_root,
             **_changes(options.set),
         )
-        config = from_dict(RunConfig, to_dict(config))  # refuses values of the wrong type
-        print(train(config, options.out or Path("runs") / config.profile / config.name))
+        try:
+            print(train(config, options.out or Path("runs") / config.profile / config.name))
+        except Interrupted as stop:
+            print(f"\n{options.command}: {stop}", file=sys.stderr)
+            return INTERRUPTED
         return 0
 
     command = _command(commands, "train", run, "train and test one run, going on from where it stopped")

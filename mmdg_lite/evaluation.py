@@ -94,7 +94,8 @@ def batches(
         workers=workers,
         missing=missing,
     )
-    yield from tqdm(source, desc=description, leave=False, disable=not progress)
+    for batch in tqdm(source, desc=description, leave=False, disable=not progress):
+        yield dict(batch)
 
 
 def score(

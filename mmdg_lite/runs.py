@@ -4,15 +4,15 @@ import platform
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from filelock import FileLock, Timeout
 
-from mmdg_lite.configuration import read_json, to_dict, write_json
+from mmdg_lite.configuration import from_dict, read_json, to_dict, write_json
 from mmdg_lite.data.augmentation import Augmentation
 from mmdg_lite.data.protocols import PROTOCOLS, Setting
 from mmdg_lite.methods import method as find_method
@@ -21,6 +21,7 @@ from mmdg_lite.projection import Rule
 
 Profile = Literal["quick", "full", "paper"]
 Precision = Literal["auto", "float32", "bfloat16"]
+NonFinite = Literal["stop", "skip"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,12 @@ class TrainingConfig:
     momentum: float = 0.5  # of ReGrad's loss averages
     checkpoint_every: int = 50  # steps between two resumable states
     precision: Precision = "auto"  # "auto": bfloat16 autocast on CUDA where the device has it, float32 elsewhere
+    non_finite: NonFinite = "stop"  # at a loss or gradient that is not finite: stop, or pass over that batch
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"training.{name} must be at least 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +147,8 @@ def configure(
         data, training, model: fields of `DataConfig`, `TrainingConfig` and `ModelConfig` to change.
 
     Raises:
-        ValueError: an unknown profile, protocol, setting or method, or "paper" without data.
-        TypeError: an unknown field.
+        ValueError: an unknown profile, protocol, setting or method (naming those there are), an unknown field or a
+            value of the wrong type (naming it), or "paper" without data.
     """
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
@@ -158,17 +165,18 @@ def configure(
         train_tokens=parts.train_tokens,
         seed=seed,
     )
-    return RunConfig(
-        profile=_profile(profile),
-        protocol=protocol,
-        setting=setting,
-        method=method,
-        seed=seed,
-        device=device,
-        data=replace(base_data, root=data_root, **(data or {})),
-        model=replace(model_config, **(model or {})),
-        training=replace(base_training, **{"rule": parts.rule, **(training or {})}),
-    )
+    values = {
+        "profile": profile,
+        "protocol": protocol,
+        "setting": setting,
+        "method": method,
+        "seed": seed,
+        "device": device,
+        "data": to_dict(base_data) | {"root": data_root} | (data or {}),
+        "model": to_dict(model_config) | (model or {}),
+        "training": to_dict(base_training) | {"rule": parts.rule} | (training or {}),
+    }
+    return from_dict(RunConfig, values)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -177,9 +185,16 @@ def resolve_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(name)
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not available.get(device.type, False):
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {name!r}; choose auto, cpu, cuda or mps") from error
+    count = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if (device.index or 0) >= count.get(device.type, 0):
         raise ValueError(f"device {name!r} is not available here; use device='auto' or 'cpu'")
     return device
 
@@ -229,7 +244,8 @@ class RunFolder:
                     )
             else:
                 write_json(self.config, config)
-            write_json(self.environment, environment(config))
+            if not self.finished:
+                write_json(self.environment, environment(config))
             yield
         finally:
             lock.release()
@@ -280,8 +296,3 @@ def _commit() -> str | None:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _profile(name: str) -> Profile:
-    (profile,) = (known for known in get_args(Profile) if known == name)
-    return profile

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -81,7 +82,8 @@ def _store(path: Path, dataset: ArrayDataset) -> None:
     """Write the samples as one uncompressed npz of plain arrays, under a temporary name first."""
     samples = dataset.read(range(len(dataset)))
     buffer = BytesIO()
-    np.savez(buffer, **{field.name: np.asarray(getattr(samples, field.name)) for field in fields(Samples)})
+    arrays: dict[str, Any] = {field.name: np.asarray(getattr(samples, field.name)) for field in fields(Samples)}
+    np.savez(buffer, **arrays)
     write_bytes(path, buffer.getvalue())
 
 

@@ -10,13 +10,22 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from mmdg_lite.checkpoints import load_optimiser_tensors, optimiser_tensors, read_checkpoint, write_checkpoint
+from mmdg_lite.checkpoints import (
+    Checkpoint,
+    CheckpointError,
+    load_optimiser_tensors,
+    optimiser_tensors,
+    read_checkpoint,
+    write_checkpoint,
+)
 from mmdg_lite.configuration import write_text
 from mmdg_lite.data.loader import loader
 from mmdg_lite.evaluation import Scored, autocast, model_scorer, score, to_device
+from mmdg_lite.finite import NonFiniteLoss, explain, gradient_fault, loss_fault
 from mmdg_lite.metrics import evaluate_scores
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.models import build
@@ -25,16 +34,14 @@ from mmdg_lite.regrad import ReGrad, Report
 from mmdg_lite.runs import RunConfig, RunFolder, resolve_device
 from mmdg_lite.setting_data import SettingData
 
+__all__ = ["Interrupted", "NonFiniteLoss", "Trainer"]
+
 LOG_EVERY = 5
 """Steps between two lines of the training log."""
 
 
 class Interrupted(RuntimeError):
     """The run was asked to stop; its state is written and the same command goes on from there."""
-
-
-class NonFiniteLoss(RuntimeError):
-    """A loss is NaN or infinite; the message says which, at which step and for which samples."""
 
 
 class Trainer:
@@ -61,7 +68,9 @@ class Trainer:
         self.step = 0
         self.best: dict[str, torch.Tensor] = {}
         self.best_key: tuple[float, float] = (math.inf, math.inf)
+        self.best_step = 0
         self.waited = 0
+        self.skipped = 0
         self.seconds = 0.0
         if run.state.is_file():
             self._take_up()
@@ -73,7 +82,7 @@ class Trainer:
 
         Raises:
             Interrupted: SIGINT or SIGTERM arrived; the state is written.
-            NonFiniteLoss: a loss is not finite; the last written state is kept.
+            NonFiniteLoss: a loss, gradient or score is not finite; the last written state is kept.
         """
         settings = self.config.training
         started = time.perf_counter() - self.seconds
@@ -83,14 +92,16 @@ class Trainer:
                 total=settings.steps, initial=self.step, desc=self.config.method, unit="step", disable=not self.progress
             ) as bar,
         ):
-            while not self.finished:
+            while not self.is_finished():
                 epoch, start = divmod(self.step, self.batches_per_epoch)
                 for batch in self._epoch(epoch, start):
                     record = self._train_step(batch)
                     self.seconds = time.perf_counter() - started
                     bar.update()
-                    bar.set_postfix(loss=f"{record['loss_total']:.3f}")
-                    if self.step % LOG_EVERY == 0 or self.step == 1:
+                    if record["event"] == "skipped":
+                        self._log(record)
+                    elif self.step % LOG_EVERY == 0 or self.step == 1:
+                        bar.set_postfix(loss=f"{record['loss_total']:.3f}")
                         self._log(record)
                     if self.step % settings.validate_every == 0 or self.step == settings.steps:
                         self._validate()
@@ -100,13 +111,12 @@ class Trainer:
                             f"stopped at step {self.step} of {settings.steps}; the same command goes on from there "
                             f"(state in {self.run.state})"
                         )
-                    if self.step % settings.checkpoint_every == 0 or self.finished:
+                    if self.step % settings.checkpoint_every == 0 or self.is_finished():
                         self.write_state()
-                    if self.finished:
+                    if self.is_finished():
                         break
 
-    @property
-    def finished(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether all steps are made, or validation has stopped improving."""
         settings = self.config.training
         return self.step >= settings.steps or bool(settings.patience and self.waited >= settings.patience)
@@ -114,7 +124,7 @@ class Trainer:
     def load_best(self) -> None:
         """Put the best validated parameters back into the model, and write them as the run's model."""
         self.model.load_trainable_state_dict(self.best)
-        write_checkpoint(self.run.model, self.best, {"step": self.step, "method": self.config.method})
+        write_checkpoint(self.run.model, self.best, {"step": self.best_step, "method": self.config.method})
 
     def write_state(self) -> None:
         """Write everything that the next step depends on."""
@@ -125,30 +135,52 @@ class Trainer:
         tensors["generator"] = self.model.generator.get_state()
         values = {
             "step": self.step,
+            "device": self.device.type,
             "best_key": [None if math.isinf(value) else value for value in self.best_key],
+            "best_step": self.best_step,
             "waited": self.waited,
+            "skipped": self.skipped,
             "regrad": self.regrad.state_dict(),
             "seconds": self.seconds,
         }
         write_checkpoint(self.run.state, tensors, values)
 
     def _take_up(self) -> None:
-        """Go on from the written state; log lines made after it are dropped, since they will be made again."""
+        """Go on from the written state. Raises `CheckpointError`, naming the file, if it does not fit this run."""
         state = read_checkpoint(self.run.state)
+        written_on = state.values.get("device")
+        if written_on != self.device.type:
+            raise CheckpointError(
+                f"{self.run.state} was written on {written_on} and its random numbers do not go on on "
+                f"{self.device.type}; choose that device again, or delete the file to start anew"
+            )
+        try:
+            self._restore(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{self.run.state} is not a state of this run ({error}); delete it") from error
+        self._shorten_log()
+
+    def _restore(self, state: Checkpoint) -> None:
         assert self.model.generator is not None
         self.model.load_trainable_state_dict(state.part("model"))
-        self.best = state.part("best")
         load_optimiser_tensors(self.optimiser, state.part("optimiser"))
         self.model.generator.set_state(state.tensors["generator"])
-        self.step = int(state.values["step"])
-        eer, loss = (math.inf if value is None else float(value) for value in state.values["best_key"])
-        self.best_key = (eer, loss)
-        self.waited = int(state.values["waited"])
         self.regrad.load_state_dict(state.values["regrad"])
+        eer, loss = (math.inf if value is None else float(value) for value in state.values["best_key"])
+        self.best, self.best_key = state.part("best"), (eer, loss)
+        self.step, self.best_step, self.waited, self.skipped = (
+            int(state.values[name]) for name in ("step", "best_step", "waited", "skipped")
+        )
         self.seconds = float(state.values["seconds"])
-        lines = [json.loads(line) for line in self.run.metrics.read_text(encoding="utf-8").splitlines()]
-        kept = [line for line in lines if line["step"] <= self.step]
-        write_text(self.run.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def _shorten_log(self) -> None:
+        """Drop log lines made after the state, since they will be made again, and one that was cut off."""
+        kept = []
+        for line in self.run.metrics.read_text(encoding="utf-8").splitlines(keepends=True):
+            if not line.endswith("\n") or json.loads(line)["step"] > self.step:
+                break
+            kept.append(line)
+        write_text(self.run.metrics, "".join(kept))
 
     def _epoch(self, epoch: int, start: int) -> Any:
         """Batches of one epoch from number `start` on, the same for every process that asks."""
@@ -168,16 +200,22 @@ class Trainer:
         )
 
     def _train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """One optimiser step; returns its line for the log."""
+        """One optimiser step; returns its line for the log.
+
+        A step whose losses or gradients are not finite changes no parameter: it raises, or is passed over and counted.
+        """
         settings = self.config.training
         self.model.train()
         on_device = to_device(batch, self.device)
         with autocast(self.device, settings.precision):
             output = self.model(on_device)
             batch_losses = losses(output, on_device)
-        self._check_finite(batch_losses, batch["id"])
+        if fault := loss_fault(batch_losses):
+            return self._skip(fault, batch["id"])
         weighted = [None if loss is None else self.model.modality_weight * loss for loss in batch_losses.modalities]
         report = self.regrad.step(weighted, batch_losses.total, self.branches, output.mean_certainty())
+        if fault := gradient_fault(self.branches):
+            return self._skip(fault, batch["id"])
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * self._rate(self.step)
         self.optimiser.step()
@@ -191,16 +229,17 @@ class Trainer:
         warm = min(1.0, (step + 1) / max(1, settings.warmup))
         return warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
 
-    def _check_finite(self, batch_losses: Losses, ids: list[str]) -> None:
-        names = ("total", *(modality.value for modality in MODALITIES))
-        for name, loss in zip(names, (batch_losses.total, *batch_losses.modalities), strict=True):
-            if loss is not None and not math.isfinite(float(loss.detach())):
-                samples = ", ".join(ids[:8]) + (" ..." if len(ids) > 8 else "")
-                raise NonFiniteLoss(
-                    f"the {name} loss is {float(loss.detach())} at step {self.step + 1} for samples "
-                    f"{samples}; lower the learning rate or look at these samples. "
-                    f"The state before it is kept in {self.run.state}"
-                )
+    def _skip(self, fault: str, ids: list[str]) -> dict[str, Any]:
+        """Pass over a batch with a fault, or stop, as configured; returns the line for the log."""
+        if self.config.training.non_finite == "stop":
+            raise self._non_finite(explain(fault, step=self.step + 1, ids=ids))
+        self.step += 1
+        self.skipped += 1
+        return {"event": "skipped", "step": self.step, "fault": fault, "ids": list(ids)}
+
+    def _non_finite(self, reason: str) -> NonFiniteLoss:
+        kept = f"the last state is kept in {self.run.state}" if self.run.state.is_file() else "no state was written yet"
+        return NonFiniteLoss(f"{reason}. Nothing was written at this step; {kept}")
 
     def _record(self, output: Output, batch_losses: Losses, report: Report) -> dict[str, Any]:
         record: dict[str, Any] = {"event": "train", "step": self.step, "loss_total": _number(batch_losses.total)}
@@ -217,10 +256,13 @@ class Trainer:
     def _validate(self) -> None:
         """Score the sources' validation lists; keep the parameters whose EER, then cross-entropy, is the lowest."""
         scored = self._score_validation()
+        if not np.isfinite(scored.scores).all():
+            number = int(np.flatnonzero(~np.isfinite(scored.scores))[0])
+            raise self._non_finite(explain("a score is not finite", step=self.step, ids=[scored.ids[number]]))
         eer, loss = float(evaluate_scores(scored.scores, scored.labels).eer), scored.cross_entropy
         improved = (eer, loss) < self.best_key
         if improved:
-            self.best_key = (eer, loss)
+            self.best_key, self.best_step = (eer, loss), self.step
             self.best = {
                 name: value.detach().cpu().clone() for name, value in self.model.trainable_state_dict().items()
             }

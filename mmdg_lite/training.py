@@ -34,6 +34,7 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
         RuntimeError: the folder is in use or belongs to another configuration.
         trainer.Interrupted: SIGINT or SIGTERM arrived; the state was written.
         trainer.NonFiniteLoss: training diverged; the last state is kept.
+        checkpoints.CheckpointError: the written state is damaged or not of this run (naming the file).
     """
     run = RunFolder(folder)
     with run.claimed(config):
@@ -42,13 +43,14 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
         started = time.perf_counter()
         data = data or load_setting(config, progress=progress)
         if method(config.method).kind == "linear_probe":
-            scorer, steps = fit_probe(config, run, data, progress=progress), 0
+            scorer, made = fit_probe(config, run, data, progress=progress), {"steps": 0}
         else:
             trainer = Trainer(config, run, data, progress=progress)
             started -= trainer.seconds
             trainer.fit()
             trainer.load_best()
-            scorer, steps = _trained(trainer), trainer.step
+            scorer = _trained(trainer)
+            made = {"steps": trainer.step, "best_step": trainer.best_step, "skipped_steps": trainer.skipped}
         validation = scorer(data.validation, ())
         validation.write(run.scores / score_file(None))
         tests = {}
@@ -59,7 +61,7 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
                 scored.write(run.scores / name)
                 tests[name.removesuffix(".csv.gz")] = scored
         seconds = round(time.perf_counter() - started, 1)
-        write_json(run.result, summarise(validation, tests) | {"steps": steps, "seconds": seconds})
+        write_json(run.result, summarise(validation, tests) | made | {"seconds": seconds})
     return run.path
 
 
