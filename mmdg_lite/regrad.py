@@ -45,6 +45,9 @@ def regrad(
 
     Returns:
         The modulated gradient, or None if all three are None.
+
+    Raises:
+        ValueError: an unknown rule, not three gradients and certainties, or gradients of different shapes.
     """
     check_rule(rule)
     if len(gradients) != len(MODALITIES) or len(certainty) != len(MODALITIES):
@@ -54,6 +57,8 @@ def regrad(
     given = [gradient for gradient in gradients if gradient is not None]
     if not given:
         return None
+    if any(gradient.shape != given[0].shape for gradient in given):
+        raise ValueError(f"gradients must have one shape, got {', '.join(str(tuple(g.shape)) for g in given)}")
     zero = torch.zeros_like(given[0])
     m = _index(branch)
     own = gradients[m]

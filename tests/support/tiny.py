@@ -1,0 +1,50 @@
+"""A CLIP and a batch of a size at which a whole model runs in milliseconds."""
+
+from collections.abc import Sequence
+
+import open_clip
+import torch
+from torch import Tensor, nn
+
+from mmdg_lite.adapters import CrossAdapter
+from mmdg_lite.models import MMDGPlusPlus
+from mmdg_lite.outputs import Batch
+
+SIZE = 16
+DOMAINS = ("C", "P", "S")
+
+
+def tiny_clip() -> open_clip.CLIP:
+    """Random weights: 16 px, patch 8, width 16, 2 blocks; text width 16, 1 block; embedding 12; QuickGELU."""
+    vision = {"image_size": SIZE, "patch_size": 8, "width": 16, "layers": 2, "head_width": 8}
+    text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+    return open_clip.CLIP(12, vision, text, quick_gelu=True).eval()
+
+
+def tiny_model(domains: Sequence[str] = DOMAINS, *, awake: bool = True, **options: object) -> MMDGPlusPlus:
+    """An MMDG++ over `tiny_clip`, whose adapters act already (`awake`) or are zero as at the start of training."""
+    model = MMDGPlusPlus(tiny_clip(), domains, **options)  # type: ignore[arg-type]
+    if awake:
+        awaken(model)
+    return model
+
+
+def awaken(module: nn.Module) -> None:
+    """Give the zero-initialised projections of all adapters random weights."""
+    for adapter in module.modules():
+        if isinstance(adapter, CrossAdapter):
+            nn.init.normal_(adapter.up.weight, std=0.3)
+            nn.init.normal_(adapter.up.bias, std=0.1)
+
+
+def batch(size: int = 4, *, present: Sequence[Sequence[bool]] | None = None, seed: int = 0) -> Batch:
+    """Random images, labels 1 0 1 0 ... and domains 0 1 2 0 ..."""
+    chance = torch.Generator().manual_seed(seed)
+    made: dict[str, Tensor] = {
+        name: torch.randn(size, 3, SIZE, SIZE, generator=chance) for name in ("rgb", "depth", "infrared")
+    }
+    made["label"] = (torch.arange(size) + 1) % 2
+    made["domain"] = torch.arange(size) % len(DOMAINS)
+    if present is not None:
+        made["present"] = torch.tensor(present)
+    return made
