@@ -54,6 +54,7 @@ def card(record: dict[str, Any]) -> str:
             "",
             _RETRIEVAL.format(**report["held_out_scenes"]),
             *_retrieval_tables(report["retrieval"]),
+            _not_learned(report["retrieval"]),
             "## Live or spoof by words alone",
             "",
             _ZERO_SHOT,
@@ -79,6 +80,14 @@ def _retrieval_tables(entries: Sequence[dict[str, Any]]) -> list[str]:
         parts += [f"{kind.capitalize()}s, accuracy in percent:", ""]
         parts.append(_table(("attribute", *(m.value for m in MODALITIES), "chance"), rows))
     return parts
+
+
+def _not_learned(entries: Sequence[dict[str, Any]], margin: float = 0.05) -> str:
+    """Which attributes of faces no modality tells much better than chance."""
+    faces = [entry for entry in entries if entry["kind"] == "face"]
+    learned = {entry["attribute"] for entry in faces if entry["accuracy"] > entry["chance"] + margin}
+    others = sorted({entry["attribute"] for entry in faces} - learned)
+    return f"Not learned of faces (within {100 * margin:.0f} points of chance): {', '.join(others) or 'none'}.\n"
 
 
 def _zero_shot_table(entries: Sequence[dict[str, Any]]) -> str:
