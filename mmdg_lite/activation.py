@@ -5,7 +5,7 @@ the derivative with five reads and writes of the widest tensors there are; here 
 forward pass, and every backward pass is one multiplication.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from open_clip.transformer import QuickGELU
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 SLOPE = 1.702
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class _QuickGELU(torch.autograd.Function):
@@ -27,7 +28,7 @@ class _QuickGELU(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor | None) -> Tensor | None:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor | None) -> Tensor | None:
         (derivative,) = ctx.saved_tensors
         return None if gradient is None else gradient * derivative
 
@@ -44,7 +45,7 @@ class CheapQuickGELU(nn.Module):
         return quick_gelu(x)
 
 
-def replace_quick_gelu(model: nn.Module) -> nn.Module:
+def replace_quick_gelu(model: Model) -> Model:
     """Put `CheapQuickGELU` in the place of every QuickGELU of an open_clip model; it has no parameters. Returns `model`."""
     for module in list(model.modules()):
         for name, child in module.named_children():

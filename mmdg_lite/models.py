@@ -6,7 +6,7 @@ The same class without one or the other part gives the baselines: `ModelConfig` 
 import enum
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from einops import rearrange
@@ -179,7 +179,7 @@ class MMDGPlusPlus(MultimodalModel):
             x = x + trunk.attention(layer, x)
             h = trunk.norm(layer, x)
             x = x + trunk.mlp(layer, h)
-            if len(self.adapters[Modality.RGB.value]):
+            if len(self._adapters(Modality.RGB)):
                 update, certainty = self._exchange(layer, h, present, noise)
                 x = x + update
                 token_certainty.append(certainty)
@@ -199,6 +199,10 @@ class MMDGPlusPlus(MultimodalModel):
             present=present,
         )
 
+    def _adapters(self, receiver: Modality) -> nn.ModuleList:
+        """A receiver's adapters, one per block, or none."""
+        return cast(nn.ModuleList, self.adapters[receiver.value])
+
     def _exchange(self, layer: int, h: Tensor, present: Tensor, noise: NoiseSource | None) -> tuple[Tensor, Tensor]:
         """Adapters of one block: update (3 B) x N x C and certainties B x 3 x 2 x N."""
         tokens = dict(zip(MODALITIES, h.chunk(len(MODALITIES)), strict=True))  # each B x N x C
@@ -206,7 +210,7 @@ class MMDGPlusPlus(MultimodalModel):
         for receiver in MODALITIES:
             senders = receiver.others
             there = present[:, receiver.index]
-            update, certainty = self.adapters[receiver.value][layer](
+            update, certainty = self._adapters(receiver)[layer](
                 torch.cat([tokens[receiver]] * 2),  # (2 B) x N x C: both senders in one call
                 torch.cat([tokens[sender] for sender in senders]),
                 receiver_present=torch.cat([there, there]),
