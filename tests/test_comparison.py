@@ -1,0 +1,156 @@
+"""Finished runs side by side: whose they are, what is said about them, what is kept of them."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmdg_lite import comparison
+from mmdg_lite.configuration import write_json
+from mmdg_lite.results import collect
+from mmdg_lite.runs import RunFolder, configure
+from mmdg_lite.significance import Comparison
+from mmdg_lite.tables import table
+
+SETTINGS = {"CPS->W": "W", "CPW->S": "S", "CSW->P": "P", "PSW->C": "C"}
+
+
+@pytest.fixture
+def grid(make_run, tmp_path):
+    """A function that makes a P1 grid of made-up runs in a folder of its own."""
+
+    def make(name, *, skills, seeds, profile="full"):
+        for method, skill in skills.items():
+            for setting, target in SETTINGS.items():
+                for seed in seeds:
+                    make_run(
+                        method=method,
+                        setting=setting,
+                        targets=target,
+                        seed=seed,
+                        skill=skill,
+                        profile=profile,
+                        samples=120,
+                    )
+        shutil.move(tmp_path / "runs", tmp_path / name)
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture
+def frame(grid, tmp_path):
+    """Committed runs in which MMDG++ is far better, and one seed of the reader's own."""
+    committed = grid("committed", skills={"mmdg++": 0.6, "fusion": 0.1, "linear_probe": 0.1}, seeds=(0, 1, 2))
+    own = grid("own", skills={"mmdg++": 0.2, "linear_probe": 0.2}, seeds=(0,), profile="quick")
+    return comparison.results(committed, own)
+
+
+def test_the_readers_own_runs_come_first_and_apart(frame):
+    assert comparison.profiles(frame) == ["quick (yours)", "full (committed)"]
+    cost = comparison.cost(frame)
+    assert list(cost["runs"]) == [4, 4, 12, 12, 12]
+    assert list(cost["method"][2:]) == ["Linear probe (converged)", "Plain fusion", "MMDG++"]
+    assert set(comparison.means(frame, "auc")["quick (yours)"]) == {"linear_probe", "mmdg++"}
+
+
+def test_without_any_runs_the_message_says_what_to_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make reproduce"):
+        comparison.results(tmp_path / "committed")
+
+
+def test_sentences_follow_the_numbers(frame):
+    committed = comparison.facts(frame[frame["profile"] == "full (committed)"])
+    assert committed[0].startswith("full (committed): 3 seeds, 4 target domains, 120 test faces each")
+    assert "Nothing here speaks of real faces" in committed[0]
+    against = next(sentence for sentence in committed if "against Plain fusion" in sentence)
+    assert "points lower" in against and against.endswith("it is better.")
+    turned = frame.assign(method=frame["method"].replace({"mmdg++": "fusion", "fusion": "mmdg++"}))
+    against = next(s for s in comparison.facts(turned[turned["profile"] == "full (committed)"]) if "Plain fusion" in s)
+    assert "points higher" in against and against.endswith("it is worse.")
+    own = comparison.facts(frame[frame["profile"] == "quick (yours)"])
+    assert "decides nothing" in own[-1] and not any("Between seeds" in sentence for sentence in own)
+
+
+@pytest.mark.parametrize(
+    "metric, difference, low, high, p, word",
+    [
+        ("hter", -0.05, -0.08, -0.02, 0.01, "better"),
+        ("hter", 0.05, 0.02, 0.08, 0.01, "worse"),
+        ("auc", 0.05, 0.02, 0.08, 0.01, "better"),
+        ("auc", -0.05, -0.08, -0.02, 0.01, "worse"),
+        ("hter", -0.05, -0.08, 0.01, 0.01, "undecided"),
+        ("hter", -0.05, -0.08, -0.02, 0.06, "undecided"),
+    ],
+)
+def test_a_reading_needs_interval_and_test(metric, difference, low, high, p, word):
+    result = Comparison(
+        method="a", reference="b", metric=metric, pairs=12, difference=difference, low=low, high=high, p_value=p
+    )
+    assert comparison.reading(result) == word
+
+
+def test_differences_are_paired(frame):
+    committed = frame[frame["profile"] == "full (committed)"]
+    rows = comparison.differences(committed)
+    assert len(rows) == 6 and set(rows["pairs"]) == {12}
+    means = committed.groupby("method")["hter"].mean()
+    assert rows.iloc[0]["difference"] == pytest.approx(100 * (means["mmdg++"] - means["linear_probe"]), abs=0.01)
+
+
+def test_text_holds_the_blocks_asked_for(frame):
+    made = table(frame, "P1")
+    ours, published = comparison.text(made, "ours"), comparison.text(made, "published")
+    assert ours.count("**ours") == 6 and "published" not in ours.replace("(what papers report", "")
+    assert published.startswith("**published, real data") and "ours" not in published
+    assert comparison.text(made, "ours", metric="auc").count("**ours") == 2
+
+
+def test_curves_and_runs_are_those_of_the_seed(frame):
+    committed = frame[frame["profile"] == "full (committed)"]
+    curves = comparison.curves(committed, "S", seed=2)
+    row = committed.query("target == 'S' and method == 'fusion' and seed == 2").iloc[0]
+    assert list(curves) == ["Linear probe (converged)", "Plain fusion", "MMDG++"]
+    assert curves["Plain fusion"].metrics().auc == pytest.approx(row["auc"])
+    assert list(comparison.curves(committed, "S", seed=9)) == list(curves)
+    assert comparison.one_run(committed, "fusion", seed=2).name == "full-P1-CPS-to-W-fusion-2"
+    with pytest.raises(ValueError, match="no run of head"):
+        comparison.one_run(committed, "head")
+
+
+def test_figures_are_written_and_repeat(frame, tmp_path):
+    committed = frame[frame["profile"] == "full (committed)"]
+    first = comparison.figures(committed, tmp_path / "a")
+    second = comparison.figures(committed, tmp_path / "b")
+    assert {path.name for path in first} >= {"P1_hter_by_target.svg", "P1_roc_W.svg", "P1_det_C.svg"}
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_convergence_is_the_gain_of_the_second_half(tmp_path):
+    looks = [(10, 0.4, 0.9), (20, 0.3, 0.6), (30, 0.28, 0.5), (40, 0.29, 0.45)]
+    rows = []
+    for seed in (0, 1):
+        run = tmp_path / f"{seed}"
+        run.mkdir()
+        lines = [{"event": "validation", "step": s, "eer": eer, "loss": loss} for s, eer, loss in looks]
+        (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        rows.append({"profile": "full", "method": "mmdg++", "run": str(run), "steps": 40})
+    row = comparison.convergence(pd.DataFrame(rows)).iloc[0]
+    assert (row["kept step (median)"], row["steps"]) == (30, 40)
+    assert row["EER gained in the second half"] == pytest.approx(2.0)
+    assert row["cross-entropy gained"] == pytest.approx(0.15)
+
+
+def test_an_archive_holds_what_tables_need_and_no_local_path(make_run, tmp_path):
+    run = make_run()
+    config = configure("quick", data={"cache": str(tmp_path / "cache")}, device="cpu")
+    write_json(run / "config.json", config)
+    (run / "model.safetensors").write_bytes(b"weights")
+    (kept,) = comparison.archive(tmp_path / "runs", tmp_path / "archive")
+    assert {path.name for path in kept.iterdir()} == {"config.json", "metrics.jsonl", "result.json", "scores"}
+    assert RunFolder(kept).read_config().data.cache is None
+    assert str(tmp_path) not in (kept / "config.json").read_text()
+    numbers = collect(kept).select_dtypes("number")
+    assert np.array_equal(numbers, collect(run).select_dtypes("number"), equal_nan=True)
