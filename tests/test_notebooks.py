@@ -19,6 +19,9 @@ every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem
 # parameters beyond the core ones with which a notebook is executed here, by its number
 EXTRA: dict[str, dict[str, Any]] = {}
 
+# endings of a run's tests: with everything, and with modalities missing
+TEST_SUFFIXES = ("", "_without_depth", "_without_infrared", "_without_depth_infrared")
+
 
 def check_data(found: dict[str, Any]) -> None:
     """01: samples repeat, conversions are complete, every kind of damage that it shows was noticed."""
@@ -32,7 +35,47 @@ def check_data(found: dict[str, Any]) -> None:
 
 
 # what a notebook's findings must satisfy, by its number
-CHECKS: dict[str, Callable[[dict[str, Any]], None]] = {"01": check_data}
+def check_quickstart(found: dict[str, Any]) -> None:
+    """00: the shipped model tells live from spoof on a domain it never saw; no modality's absence goes unnoticed."""
+    assert found["faces"] == 200
+    assert found["hter"] < 0.4 and found["auc"] > 0.7
+    assert set(found["decided"].values()) == {"live", "spoof"}
+    assert set(found["text_auc"]) == {"rgb", "depth", "infrared"}
+    assert found["hter_without"]["all three"] == pytest.approx(found["hter"], abs=1e-3)
+    assert len({round(value, 6) for value in found["hter_without"].values()}) > 1
+    assert 0 <= found["certainty_lowest"] < found["certainty_highest"] <= 1
+
+
+def check_training(found: dict[str, Any]) -> None:
+    """06: a quick run of MMDG++ learns something that holds on the target, and is not made twice."""
+    assert (found["method"], found["setting"], found["seed"]) == ("mmdg++", "CPS->W", 0)
+    assert 0 < found["kept_step"] <= found["steps"] == 60
+    assert found["validation_eer"] < 0.4 and found["auc"] > 0.6
+    assert found["hter"] == pytest.approx((found["far"] + found["frr"]) / 2)
+    assert set(found["hter_per_test"]) == {f"test_W{gone}" for gone in TEST_SUFFIXES}
+    assert found["seconds_again"] < found["seconds"] / 4
+
+
+def check_reproduction(found: dict[str, Any]) -> None:
+    """07: every method of P1 has its numbers, in tables, figures and sentences."""
+    (profile,) = found["profiles"]
+    assert profile == "full (committed)"
+    for metric in ("hter", "hter_at_eer", "auc"):
+        assert {"linear_probe", "fusion", "mmdg++"} <= set(found[metric][profile])
+    assert 0.5 < found["auc"][profile]["mmdg++"] <= 1
+    measured = found["hter"][profile]["mmdg++"] - found["hter"][profile]["linear_probe"]
+    assert found["mmdg++_minus_linear_probe"] == pytest.approx(measured)
+    assert found["hardest_target"] in "WCPS"
+    assert any("Nothing here speaks of real faces" in sentence for sentence in found["sentences"][profile])
+    assert {"P1.md", "P1.tex", "runs.csv", "P1_hter_by_target.svg", "P1_roc_W.svg"} <= set(found["files"])
+
+
+CHECKS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "00": check_quickstart,
+    "01": check_data,
+    "06": check_training,
+    "07": check_reproduction,
+}
 
 
 def number(path: Path) -> str:
@@ -54,6 +97,16 @@ def test_executed_end_to_end_on_quick_parameters(path, tmp_path):
     errors = [o for c in code_cells(executed) for o in c.outputs if o.output_type == "error"]
     assert not errors
     CHECKS[number(path)](notebooks.read_findings(tmp_path / "out", number(path)))
+
+
+def test_training_notebook_serves_the_linear_probe_too(tmp_path):
+    parameters = {"method": "linear_probe", "device": "cpu", "out_dir": tmp_path / "run"}
+    notebooks.execute(
+        ROOT / "notebooks" / "06_training.ipynb", parameters=parameters, out=tmp_path / "06.ipynb", progress=False
+    )
+    found = notebooks.read_findings(tmp_path / "run", "06")
+    assert (found["method"], found["steps"]) == ("linear_probe", 0)
+    assert found["validation_eer"] < 0.4
 
 
 @every_notebook
