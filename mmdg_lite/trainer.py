@@ -62,7 +62,8 @@ class Trainer:
         self.branches = self.model.branches()
         trainable = [parameter for parameter, _ in self.branches if parameter.requires_grad]
         settings = config.training
-        self.optimiser = torch.optim.Adam(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
+        self.optimiser = kind(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.regrad = ReGrad(momentum=settings.momentum, rule=settings.rule, released=config.model.released)
         self.batches_per_epoch = len(self._epoch(0, 0))
         self.step = 0
