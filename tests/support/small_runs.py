@@ -1,9 +1,13 @@
 """Runs that take a second: a CLIP of two narrow blocks with random weights, images of 16 pixels, a few dozen samples.
 
-As a script, `python -m tests.support.small_runs FOLDER METHOD`, it trains one, which a test may then kill.
+As a script, `python -m tests.support.small_runs FOLDER METHOD step|writing N`, it trains one that is killed after step N
+or in the middle of writing its N-th state.
 """
 
+import os
+import signal
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +18,13 @@ import torch
 from mmdg_lite.data.dataset import ArrayDataset, ConcatDataset, Samples
 from mmdg_lite.runs import RunConfig, configure
 from mmdg_lite.setting_data import SettingData
+from mmdg_lite.trainer import Trainer
 from mmdg_lite.training import train
 
 CLIP = "mmdg_lite_test"
 SIZE = 16
 STEPS = 14
+SMALLEST_STATE = 50_000  # bytes; everything else that a run writes with fsync is smaller
 
 
 def small_config(method: str = "mmdg++", *, training: dict[str, Any] | None = None, **options: Any) -> RunConfig:
@@ -78,7 +84,40 @@ def small_run(folder: str | Path, method: str = "mmdg++", **options: Any) -> Pat
     return train(config, folder, progress=False, data=small_data(config))
 
 
+def die() -> None:
+    """What no process can object to."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_after_step(number: int) -> None:
+    """Have this process killed once training has made that step."""
+    make = Trainer._train_step
+
+    def step(trainer: Trainer, batch: dict[str, Any]) -> dict[str, Any]:
+        record = make(trainer, batch)
+        if trainer.step == number:
+            die()
+        return record
+
+    Trainer._train_step = step  # type: ignore[method-assign]
+
+
+def die_while_writing(number: int) -> None:
+    """Have this process killed when half of that state has reached the disk."""
+    flush, written = os.fsync, count(1)
+
+    def half(descriptor: int) -> None:
+        size = os.fstat(descriptor).st_size
+        if size > SMALLEST_STATE and next(written) == number:
+            os.ftruncate(descriptor, size // 2)
+            die()
+        flush(descriptor)
+
+    os.fsync = half  # type: ignore[assignment]
+
+
 if __name__ == "__main__":
+    folder, method, what, number = sys.argv[1:]
     torch.set_num_threads(1)
-    print("ready", flush=True)
-    small_run(sys.argv[1], sys.argv[2])
+    {"step": die_after_step, "writing": die_while_writing}[what](int(number))
+    small_run(folder, method)
