@@ -260,7 +260,8 @@ class Trainer:
         if not np.isfinite(scored.scores).all():
             number = int(np.flatnonzero(~np.isfinite(scored.scores))[0])
             raise self._non_finite(explain("a score is not finite", step=self.step, ids=[scored.ids[number]]))
-        eer, loss = float(evaluate_scores(scored.scores, scored.labels).eer), scored.cross_entropy
+        eer = round(float(evaluate_scores(scored.scores, scored.labels).eer), 9)  # equal rates differ in the last bits
+        loss = scored.cross_entropy
         improved = (eer, loss) < self.best_key
         if improved:
             self.best_key, self.best_step = (eer, loss), self.step

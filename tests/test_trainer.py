@@ -209,7 +209,7 @@ def test_a_fault_before_the_first_state_does_not_promise_one(tmp_path, monkeypat
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run_before_the_parameters_move(tmp_path, monkeypatch):
-    make, moved = ReGrad.step, []
+    make = ReGrad.step
 
     def step(self, losses, total, branches, certainty):
         report = make(self, losses, total, branches, certainty)
@@ -218,10 +218,11 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_the_parameters_move(
         return report
 
     monkeypatch.setattr(ReGrad, "step", step)
-    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: moved.append(self))
+    trainer = prepared(tmp_path)
+    before = {name: value.clone() for name, value in trainer.model.trainable_state_dict().items()}
     with pytest.raises(NonFiniteLoss, match="a gradient of the infrared branch is not finite at step 1"):
-        small_run(tmp_path / "run", "fusion")
-    assert not moved
+        trainer.fit()
+    assert all(torch.equal(value, before[name]) for name, value in trainer.model.trainable_state_dict().items())
 
 
 def test_batches_with_a_fault_are_passed_over_and_counted_if_so_configured(tmp_path, monkeypatch):
@@ -235,9 +236,14 @@ def test_batches_with_a_fault_are_passed_over_and_counted_if_so_configured(tmp_p
     )
 
 
+def prepared(folder, method="head", *, protocol="P1", **training):
+    """A trainer before its first step."""
+    config = small_config(method, protocol=protocol, training=training)
+    return Trainer(config, RunFolder(folder), small_data(config), progress=False)
+
+
 def test_scores_that_are_not_finite_stop_the_run_and_name_a_sample(tmp_path, monkeypatch):
-    config = small_config("fusion")
-    trainer = Trainer(config, RunFolder(tmp_path), small_data(config), progress=False)
+    trainer = prepared(tmp_path)
     with torch.no_grad():
         trainer.model.head.weight.fill_(math.nan)
     with pytest.raises(NonFiniteLoss, match="a score is not finite at step 0 for samples C-val-000"):
@@ -319,31 +325,30 @@ def validations(monkeypatch, eers):
     monkeypatch.setattr(Trainer, "_score_validation", scored)
 
 
-def fitted(tmp_path, **training):
-    config = small_config("head", training=training)
-    trainer = Trainer(config, RunFolder(tmp_path), small_data(config), progress=False)
-    trainer.fit()
-    return trainer
-
-
 def test_the_lowest_equal_error_rate_wins_and_the_first_of_equals(tmp_path, monkeypatch):
     validations(monkeypatch, [0.4, 0.2, 0.3, 0.2])
-    assert fitted(tmp_path).best_step == 8
+    trainer = prepared(tmp_path)
+    trainer.fit()
+    assert trainer.best_step == 8
     assert [line["improved"] for line in log(tmp_path, "validation")] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("patience, last", [(0, STEPS), (1, 12), (2, STEPS)])
 def test_training_stops_once_patience_is_spent(patience, last, tmp_path, monkeypatch):
     validations(monkeypatch, [0.4, 0.2, 0.3, 0.2])
-    trainer = fitted(tmp_path, patience=patience)
+    trainer = prepared(tmp_path, patience=patience)
+    trainer.fit()
     assert (trainer.step, trainer.is_finished()) == (last, True)
     assert read_checkpoint(tmp_path / "state.safetensors").values["step"] == last
 
 
 def test_the_learning_rate_warms_up_and_falls_along_half_a_cosine(tmp_path, monkeypatch):
-    rates, make = [], torch.optim.Adam.step
-    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), make(self)))
-    fitted(tmp_path, warmup=4, learning_rate=0.01)
+    trainer, rates = prepared(tmp_path, warmup=4, learning_rate=0.01), []
+    step = trainer.optimiser.step
+    monkeypatch.setattr(
+        trainer.optimiser, "step", lambda: (rates.append(trainer.optimiser.param_groups[0]["lr"]), step())
+    )
+    trainer.fit()
     warm = [0.25, 0.5, 0.75] + [1.0] * 11
     expected = [0.01 * w * (1 + math.cos(math.pi * step / 14)) / 2 for step, w in enumerate(warm)]
     assert rates == pytest.approx(expected)
@@ -373,8 +378,7 @@ def test_modality_dropout_of_the_protocol_reaches_the_batches(protocol, rate, tm
     monkeypatch.setattr(
         Trainer, "_train_step", lambda self, batch: (seen.append(batch["present"]), make(self, batch))[1]
     )
-    config = small_config("head", protocol=protocol)
-    Trainer(config, RunFolder(tmp_path), small_data(config), progress=False).fit()
+    prepared(tmp_path, protocol=protocol).fit()
     present = torch.cat(seen).float()  # (14 * 8) x 3
     assert bool(present.any(dim=1).all())
     if rate == 0:

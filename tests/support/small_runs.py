@@ -1,7 +1,7 @@
 """Runs that take a second: a CLIP of two narrow blocks with random weights, images of 16 pixels, a few dozen samples.
 
-As a script, `python -m tests.support.small_runs FOLDER METHOD step|writing N`, it trains one that is killed after step N
-or in the middle of writing its N-th state.
+As a script, `python -m tests.support.small_runs FOLDER METHOD step|writing N`, it trains one that is killed after step
+N or in the middle of writing its N-th state.
 """
 
 import os
