@@ -112,6 +112,9 @@ def test_certainty_is_the_mean_over_senders_of_the_last_block(loaded, faces):
     answer = loaded.answer(faces)
     expected = answer.output.token_certainty[-1][3].numpy()  # 3 x 2 x N
     np.testing.assert_allclose(answer.certainty(3), (expected[:, 0] + expected[:, 1]) / 2, rtol=1e-6)
+    low, high = answer.certainty_range()
+    assert high - low >= 0.01
+    assert low <= answer.certainty(3)[:, 1:].min() and answer.certainty(3)[:, 1:].max() <= high
     by_class = answer.certainty_by_class()
     assert list(by_class.index) == ["live", "print", "replay", "rigid mask"]
     assert by_class.loc["rigid mask", "depth"] == pytest.approx(expected[1, :, 1:].mean(), rel=1e-6)
