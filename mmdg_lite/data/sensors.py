@@ -50,7 +50,7 @@ class SensorProfile:
     depth_levels: float = _knob(256.0, 4.0, 256.0, (24.0, 256.0))  # grey levels
     depth_holes: float = _knob(0.0, 0.0, 0.8, (0.0, 0.15))  # fraction of the area lost in patches
     depth_edge_holes: float = _knob(0.0, 0.0, 1.0, (0.0, 0.6))  # loss at steep places
-    depth_dark_holes: float = _knob(0.0, 0.0, 1.0, (0.0, 0.6))  # loss where little infrared comes back
+    depth_dark_holes: float = _knob(0.0, 0.0, 1.0, (0.0, 0.6))  # loss where little infrared returns (0: next to none)
     depth_missing: float = _knob(0.0, 0.0, 1.0, (0.0, 0.03))  # fraction of shots without any depth (black)
 
     infrared_exposure: float = _knob(1.0, 0.2, 4.0, (0.7, 1.5))  # gain; high values saturate

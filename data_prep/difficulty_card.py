@@ -1,0 +1,132 @@
+"""Tables of the synthetic benchmark's data card and its figure, from the measurements of `difficulty.py`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mmdg_lite.figure_style import COLOURS, NAMES, new_figure, styled
+from mmdg_lite.modality import MODALITIES
+
+START, END = "<!-- measured: start -->", "<!-- measured: end -->"
+FUSION = "+".join(modality.value for modality in MODALITIES)
+Report = dict[str, Any]
+
+
+def values(report: Report, method: str, scope: str, target: str, names: str, metric: str) -> list[float]:
+    """One number per seed, in the order of the seeds."""
+    found = sorted((key.split("/"), cell) for key, cell in report["cells"].items())
+    return [cell[metric] for key, cell in found if key[1:] == [method, scope, target, names]]
+
+
+def tables(report: Report) -> str:
+    """All tables as Markdown."""
+    seeds = sorted({int(key.split("/")[0]) for key in report["cells"]})
+    lines = [
+        f"Benchmark version {report['settings']['benchmark_version']}; fresh seeds {', '.join(map(str, seeds))} "
+        "(samples and training); mean ± standard deviation over seeds, in percent. "
+        "HTER at the threshold fixed on the sources' validation samples.",
+    ]
+    for method, scope, title in (
+        ("cnn", "inside", "Small CNN, inside a domain (other subjects)"),
+        ("cnn", "across", "Small CNN, leave one domain out (columns: the target)"),
+        ("probe", "inside", "Converged linear probe on the frozen tiny CLIP, inside a domain"),
+        ("probe", "across", "Converged linear probe on the frozen tiny CLIP, leave one domain out"),
+    ):
+        if not _subsets(report, method, scope):
+            continue
+        lines += ["", f"### {title}: HTER", "", *_table(report, method, scope, "hter")]
+        if scope == "across":
+            lines += ["", f"### {title}: AUC", "", *_table(report, method, scope, "auc")]
+    for scope, title in (("inside", "inside the domains"), ("across", "with the domain left out")):
+        if not _subsets(report, "cnn", scope):
+            continue
+        lines += ["", f"### AUC per species of the small CNN, {title}", "", *_species_table(report, scope)]
+    return "\n".join(lines)
+
+
+def _name(names: str) -> str:
+    return " + ".join(NAMES[name] for name in names.split("+"))
+
+
+def _targets(report: Report) -> list[str]:
+    present = {key.split("/")[3] for key in report["cells"]}
+    return [letter for letter in "WCPS" if letter in present]
+
+
+def _subsets(report: Report, method: str, scope: str) -> list[str]:
+    present = {key.split("/")[4] for key in report["cells"] if key.split("/")[1:3] == [method, scope]}
+    order = [modality.value for modality in MODALITIES]
+    return sorted(present, key=lambda names: (names.count("+"), [order.index(name) for name in names.split("+")]))
+
+
+def _spread(numbers: list[float]) -> str:
+    return f"{100 * np.mean(numbers):.1f} ± {100 * np.std(numbers):.1f}" if numbers else "-"
+
+
+def _table(report: Report, method: str, scope: str, metric: str) -> list[str]:
+    targets = _targets(report)
+    rows = [f"| modalities | {' | '.join(targets)} | mean |", "|---" * (len(targets) + 2) + "|"]
+    for names in _subsets(report, method, scope):
+        cells = [values(report, method, scope, target, names, metric) for target in targets]
+        means = [float(np.mean(numbers)) for numbers in cells if numbers]
+        shown = [_spread(numbers) for numbers in cells]
+        mean = f"{100 * np.mean(means):.1f}" if len(means) == len(targets) else "-"
+        rows.append(f"| {_name(names)} | {' | '.join(shown)} | {mean} |")
+    return rows
+
+
+def _species_table(report: Report, scope: str) -> list[str]:
+    """Mean over the domains that have the species, and over seeds."""
+    columns = [modality.value for modality in MODALITIES] + [FUSION]
+    collected: dict[str, dict[str, list[float]]] = {}
+    for key, cell in report["cells"].items():
+        _, method, where, _, names = key.split("/")
+        if method == "cnn" and where == scope and names in columns:
+            for species, auc in cell["auc_per_species"].items():
+                collected.setdefault(species, {}).setdefault(names, []).append(auc)
+    rows = [f"| species | {' | '.join(_name(names) for names in columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for species in sorted(collected, key=lambda name: -np.mean(collected[name].get(FUSION, [0.0]))):
+        cells = [collected[species].get(names, []) for names in columns]
+        shown = [f"{100 * np.mean(numbers):.0f}" if numbers else "-" for numbers in cells]
+        rows.append(f"| {species.replace('_', ' ')} | {' | '.join(shown)} |")
+    return rows
+
+
+def write_tables(report: Report, card: Path) -> None:
+    """Replaces what stands between the two marks of the card. Raises ValueError if a mark is absent."""
+    text = card.read_text(encoding="utf-8")
+    if START not in text or END not in text:
+        raise ValueError(f"{card} lacks the marks {START} and {END}: put them where the tables belong")
+    before, after = text.split(START)[0], text.split(END)[1]
+    temporary = card.with_suffix(".partial")
+    temporary.write_text(f"{before}{START}\n{tables(report)}\n{END}{after}", encoding="utf-8")
+    temporary.replace(card)
+
+
+@styled
+def difficulty_figure(report: Report) -> Figure:
+    """Bars of HTER per target, modality and fusion; inside and across domains; dots are seeds."""
+    figure = new_figure((9, 3.4))
+    targets = _targets(report)
+    columns = [modality.value for modality in MODALITIES] + [FUSION]
+    colours = [COLOURS[modality.value] for modality in MODALITIES] + ["#555555"]
+    shared = None
+    for place, (scope, title) in enumerate((("inside", "inside a domain"), ("across", "domain left out"))):
+        axes = shared = figure.add_subplot(1, 2, place + 1, sharey=shared)
+        for column, (names, colour) in enumerate(zip(columns, colours, strict=True)):
+            label = "all three" if names == FUSION else NAMES[names]
+            for x, target in enumerate(targets):
+                numbers = 100 * np.array(values(report, "cnn", scope, target, names, "hter"))
+                if len(numbers) == 0:
+                    continue
+                at = x + 0.2 * (column - 1.5)
+                axes.bar(at, numbers.mean(), width=0.19, color=colour, label=label if x == 0 else None)
+                axes.plot([at] * len(numbers), numbers, "o", color="black", markersize=2)
+        axes.axhline(50, color="grey", linewidth=0.8, linestyle=":")
+        axes.set_xticks(range(len(targets)), [f"synthetic {target}" for target in targets])
+        axes.set_title(f"Small CNN, {title}")
+        axes.set_ylabel("HTER (%)" if place == 0 else "")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
+    return figure
