@@ -19,7 +19,7 @@ CONTEXT = 5
 @pytest.fixture(scope="module")
 def clip() -> CLIP:
     torch.manual_seed(1)
-    return tiny_clip().requires_grad_(False)
+    return tiny_clip(vocabulary=49408).requires_grad_(False)
 
 
 def prompts_of(clip: CLIP, **options: object) -> AsymmetricDomainPrompts:

@@ -14,16 +14,29 @@ SIZE = 16
 DOMAINS = ("C", "P", "S")
 
 
-def tiny_clip() -> open_clip.CLIP:
+WORDS = 16
+"""Size of the vocabulary of `tiny_sentences`."""
+
+
+def tiny_clip(*, vocabulary: int = WORDS) -> open_clip.CLIP:
     """Random weights: 16 px, patch 8, width 16, 2 blocks; text width 16, 1 block; embedding 12; QuickGELU."""
     vision = {"image_size": SIZE, "patch_size": 8, "width": 16, "layers": 2, "head_width": 8}
-    text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+    text = {"context_length": 77, "vocab_size": vocabulary, "width": 16, "heads": 2, "layers": 1}
     return open_clip.CLIP(12, vision, text, quick_gelu=True).eval()
+
+
+def tiny_sentences() -> dict[str, Tensor]:
+    """Two sentences for each modality and class as token ids, and where two context vectors go in them."""
+    start, end = WORDS - 2, WORDS - 1
+    token_ids = torch.zeros(3, 2, 2, 8, dtype=torch.long)
+    for number, sentence in enumerate(token_ids.view(-1, 8)):
+        sentence[:6] = torch.tensor([start, 1 + number % 3, 4 + number // 3, 0, 0, end])
+    return {"token_ids": token_ids, "positions": torch.tensor([3, 4]).expand(3, 2, 2, 2)}
 
 
 def tiny_model(domains: Sequence[str] = DOMAINS, *, awake: bool = True, **options: object) -> MMDGPlusPlus:
     """An MMDG++ over `tiny_clip`, whose adapters act already (`awake`) or are zero as at the start of training."""
-    model = MMDGPlusPlus(tiny_clip(), domains, **options)  # type: ignore[arg-type]
+    model = MMDGPlusPlus(tiny_clip(), domains, **tiny_sentences(), context=2, **options)  # type: ignore[arg-type]
     if awake:
         awaken(model)
     return model
@@ -33,8 +46,8 @@ def awaken(module: nn.Module) -> None:
     """Give the zero-initialised projections of all adapters random weights."""
     for adapter in module.modules():
         if isinstance(adapter, CrossAdapter):
-            nn.init.normal_(adapter.up.weight, std=0.3)
-            nn.init.normal_(adapter.up.bias, std=0.1)
+            nn.init.normal_(adapter.up.weight)
+            nn.init.normal_(adapter.up.bias)
 
 
 def batch(size: int = 4, *, present: Sequence[Sequence[bool]] | None = None, seed: int = 0) -> Batch:
