@@ -11,6 +11,7 @@ from data_prep.cefa import Cefa
 from data_prep.conversion import convert
 from data_prep.padisi import Padisi
 from data_prep.sources import Source, SourceError
+from data_prep.synthetic import SEED, SIZES, synthetic
 from data_prep.verify import domain_folders, verify
 from data_prep.wmca import Wmca
 from data_prep.worker import OutputError, Settings
@@ -54,8 +55,6 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _synthetic(options: argparse.Namespace) -> int:
-    from data_prep.synthetic import synthetic  # the renderer is not needed for anything else here
-
     samples = {split: getattr(options, split) for split in SPLITS}
     for letter in options.domains:
         path = synthetic(
@@ -100,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "synthetic", "render the synthetic domains into the common form", _synthetic)
     _output(command, size=64)
     command.add_argument("--domains", type=_letters, default="".join(LETTERS), help="letters of the domains")
-    command.add_argument("--seed", type=_count, default=0, help="seed of the samples")
-    for split, count in (("train", 1000), ("val", 300), ("test", 600)):
+    command.add_argument("--seed", type=_count, default=SEED, help="seed of the samples")
+    for split, count in SIZES.items():
         command.add_argument(f"--{split}", type=_count, default=count, help=f"samples of the {split} split per domain")
     command = _command(commands, "verify", "check converted data and print the report", _verify)
     command.add_argument(
@@ -126,7 +125,8 @@ def _command(
 
 def _output(command: argparse.ArgumentParser, *, size: int) -> None:
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder per domain is made in it")
-    command.add_argument("--size", type=_count, default=size, help="height and width of images; 0: native")
+    native = "; 0: native" if size == 224 else ""
+    command.add_argument("--size", type=_count, default=size, help=f"height and width of images in pixels{native}")
     command.add_argument("--format", choices=("png", "jpg"), default="png", help="png is lossless, jpg smaller")
 
 

@@ -13,6 +13,7 @@ import pytest
 from data_prep.__main__ import main
 from data_prep.journal import JOURNAL, Converted
 from data_prep.miniatures import miniature, miniature_tree
+from data_prep.synthetic import SEED, SIZES
 from data_prep.wmca import Wmca
 from mmdg_lite.data.augmentation import Augmentation
 from mmdg_lite.data.lists import LETTERS, SPLITS, list_path, read_list
@@ -20,6 +21,7 @@ from mmdg_lite.data.loader import loader
 from mmdg_lite.data.manifest import read_manifest
 from mmdg_lite.data.stored import CachedDataset, ManifestDataset
 from mmdg_lite.modality import MODALITIES
+from mmdg_lite.runs import PROFILES
 
 ROOT = Path(__file__).parents[1]
 NAMES = {"W": "wmca", "C": "cefa", "S": "casia-surf", "P": "padisi"}
@@ -144,7 +146,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_the_same(tmp_path):
             run, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 240
             while process.poll() is None and time.monotonic() < deadline:
                 if (folder / JOURNAL).exists() and (folder / JOURNAL).read_bytes().count(b"\n") > lines:
                     break
@@ -160,7 +162,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_the_same(tmp_path):
         lines = len(journal)
     assert 0 < lines < 90
     _wait_for_lock(folder)
-    assert subprocess.run(run, cwd=ROOT, capture_output=True, timeout=120, check=False).returncode == 0
+    assert subprocess.run(run, cwd=ROOT, capture_output=True, timeout=300, check=False).returncode == 0
     assert content(folder) == content(tmp_path / "whole" / "S")
     assert json.loads((folder / "report.json").read_text())["kept"] >= lines - 3
 
@@ -218,4 +220,10 @@ def test_synthetic_domains_in_the_same_form(tmp_path, capsys):
     assert main(["verify", str(tmp_path)]) == 0
     assert "synthetic P" in capsys.readouterr().out
     assert main(["synthetic", "--out", str(tmp_path), *sizes, "--seed", "1"]) == 1
-    assert "converted with seed 0, not 1" in capsys.readouterr().err
+    assert "converted with seed 2026, not 1" in capsys.readouterr().err
+
+
+def test_synthetic_domains_are_written_as_runs_render_them():
+    data, _, _ = PROFILES["full"]
+    assert {"train": data.train_samples, "val": data.validation_samples, "test": data.test_samples} == SIZES
+    assert data.seed == SEED
