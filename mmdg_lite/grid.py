@@ -85,8 +85,11 @@ def plan(
 def run_grid(planned: Sequence[PlannedRun], *, notebooks: Path, workers: int, progress: bool = True) -> list[Outcome]:
     """Execute the unfinished runs, `workers` at a time; one failure does not stop the others.
 
-    Returns the outcome of every run that was executed now.
+    Returns the outcome of every run that was executed now. Raises `RuntimeError` if a folder holds a run of another
+    configuration (naming what differs).
     """
+    for run in planned:
+        RunFolder(run.folder).check(run.config)
     waiting = [run for run in planned if not run.finished]
     outcomes: list[Outcome] = []
     if not waiting:
@@ -117,11 +120,16 @@ def execute_run(run: PlannedRun, notebook: Path) -> Outcome:
         "method": config.method,
         "cache": str(Path(config.data.cache).resolve()) if config.data.cache else "",
     }
+    error = ""
     try:
         execute(notebook, parameters=parameters, out=run.notebook, progress=False)
-    except NotebookFailed as error:
-        return Outcome(name=config.name, seconds=time.perf_counter() - started, error=str(error))
-    return Outcome(name=config.name, seconds=time.perf_counter() - started)
+    except NotebookFailed as failure:
+        error = str(failure)
+    except Exception as failure:  # such as a kernel that ran out of memory: the other runs go on
+        error = f"{type(failure).__name__}: {failure}"
+    if not error and not run.finished:
+        error = f"the notebook came to its end, but {run.folder} has no result"
+    return Outcome(name=config.name, seconds=time.perf_counter() - started, error=error)
 
 
 def overview(planned: Sequence[PlannedRun]) -> pd.DataFrame:

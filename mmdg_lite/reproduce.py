@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from mmdg_lite.grid import TRAINING_NOTEBOOK, overview, plan, run_grid
+from mmdg_lite.grid import TRAINING_NOTEBOOK, Outcome, overview, plan, run_grid
 from mmdg_lite.notebooks import execute
 from mmdg_lite.results import collect
 from mmdg_lite.table_text import grid
@@ -14,6 +14,7 @@ from mmdg_lite.tables import table
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 INTRODUCTION = ("00_quickstart.ipynb", "01_data_preparation.ipynb")
 TABLES_NOTEBOOK = "07_reproduction.ipynb"
+MOST_LINES, LONGEST_LINE = 12, 300  # of each failed run's message
 P1_METHODS = ("linear_probe", "fusion", "mmdg++")
 
 
@@ -66,7 +67,7 @@ def reproduce(
     outcomes = run_grid(planned, notebooks=NOTEBOOKS, workers=workers, progress=progress)
     failures = [outcome for outcome in outcomes if outcome.error]
     if failures:
-        shown = "\n\n".join(f"{failure.name}: {failure.error}" for failure in failures[:2])
+        shown = "\n\n".join(_shown(failure) for failure in failures[:2])
         raise ReproductionFailed(
             f"{len(failures)} of {len(planned)} runs failed; the others are kept. Executed notebooks are in "
             f"{out / 'notebooks'}; the same command tries the failed runs again.\n\n{shown}"
@@ -79,9 +80,17 @@ def reproduce(
     return out
 
 
+def _shown(failure: Outcome) -> str:
+    """A failed run in few enough lines that two of them fit on one screen."""
+    lines = [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} ..." for line in failure.error.splitlines()]
+    if len(lines) > MOST_LINES:
+        lines = [*lines[: MOST_LINES - 3], "...", *lines[-2:]]
+    return f"{failure.name}: " + "\n".join(lines)
+
+
 def _execute_once(name: str, parameters: dict[str, object], out: Path) -> None:
     """Execute a notebook unless its findings are there already."""
-    findings = out / f"{name[:2]}_findings.json"
+    findings = out / "findings" / f"{name[:2]}.json"
     if not findings.is_file():
         execute(
             NOTEBOOKS / name,

@@ -223,6 +223,15 @@ class RunFolder:
         """The run's configuration. Raises `ConfigurationError` naming the file and key at fault."""
         return read_json(RunConfig, self.config)
 
+    def check(self, config: RunConfig) -> None:
+        """Raises `RuntimeError`, naming what differs, if the folder holds a run of another configuration."""
+        differing = differences(to_dict(self.read_config()), to_dict(config)) if self.config.is_file() else []
+        if differing:
+            raise RuntimeError(
+                f"{self.path} holds a run of another configuration ({'; '.join(differing)}); "
+                "choose another folder or delete this one"
+            )
+
     @contextmanager
     def claimed(self, config: RunConfig) -> Iterator[None]:
         """Hold the folder for one process and one configuration.
@@ -237,14 +246,8 @@ class RunFolder:
         except Timeout as error:
             raise RuntimeError(f"{self.path}: another process holds this run; wait for it or stop it") from error
         try:
-            if self.config.is_file():
-                differing = differences(to_dict(self.read_config()), to_dict(config))
-                if differing:
-                    raise RuntimeError(
-                        f"{self.path} holds a run of another configuration ({'; '.join(differing)}); "
-                        "choose another folder or delete this one"
-                    )
-            else:
+            self.check(config)
+            if not self.config.is_file():
                 write_json(self.config, config)
             if not self.finished:
                 write_json(self.environment, environment(config))
