@@ -11,13 +11,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from mmdg_lite.clip_weights import CheckpointError
 from mmdg_lite.configuration import write_bytes
 
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "load_optimiser_tensors",
+    "optimiser_tensors",
+    "read_checkpoint",
+    "write_checkpoint",
+]
+
 FORMAT = "mmdg_lite"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint is damaged or foreign; the message names the file and the reason."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +64,12 @@ def read_checkpoint(path: str | Path, *, device: str | torch.device = "cpu") -> 
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path} is a safetensors file, but not a checkpoint of mmdg_lite")
     try:
-        return Checkpoint(tensors, json.loads(metadata["values"]))
+        values = json.loads(metadata["values"])
     except (KeyError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} has no readable values in its header ({error!r})") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} has no readable values in its header (a {type(values).__name__}, not an object)")
+    return Checkpoint(tensors, values)
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
