@@ -18,7 +18,7 @@ class Comparison:
     metric: str
     pairs: int  # (setting, target, missing, seed) that both methods have
     difference: float  # mean of method - reference, a fraction
-    low: float  # 95 % bootstrap interval of the mean difference, targets resampled as a whole
+    low: float  # 95 % bootstrap interval of the mean difference, targets resampled as a whole; NaN for one target
     high: float
     p_value: float  # two-sided sign-flip test on the pairs
 
@@ -36,31 +36,35 @@ def compare(
 
     The sign-flip test treats (target, seed) pairs as exchangeable; with few targets that is optimistic about new
     targets, hence the interval, which resamples targets, not pairs. Raises ValueError when `frame` mixes profiles,
-    kinds of data or protocols, or when fewer than two pairs exist.
+    kinds of data or protocols, or when no pair exists. One pair decides nothing: its p value is 1.
     """
     for column in ("profile", "data", "protocol"):
         if frame[column].nunique() > 1:
             raise ValueError(f"compare one {column} at a time; the frame holds {sorted(set(frame[column]))}")
     wide = frame[frame["method"].isin([method, reference])].pivot(index=PAIR, columns="method", values=metric)
-    if not {method, reference} <= set(wide.columns) or len(wide := wide.dropna()) < 2:
-        raise ValueError(f"{method} and {reference} have fewer than two runs in common")
+    if not {method, reference} <= set(wide.columns) or len(wide := wide.dropna()) < 1:
+        raise ValueError(f"{method} and {reference} have no run in common")
     difference = (wide[method] - wide[reference]).to_numpy()
     rng = np.random.default_rng(seed)
-    test = permutation_test(
-        (difference,), np.mean, permutation_type="samples", n_resamples=2 ** min(len(difference), 14), rng=rng
-    )
+    p_value = 1.0
+    if len(difference) > 1:
+        resamples = 2 ** min(len(difference), 14)
+        test = permutation_test((difference,), np.mean, permutation_type="samples", n_resamples=resamples, rng=rng)
+        p_value = float(test.pvalue)
     target = wide.index.get_level_values("target").to_numpy()
     groups = [difference[target == name] for name in sorted(set(target))]
-    drawn = rng.integers(len(groups), size=(samples, len(groups)))
-    means = [np.mean(np.concatenate([groups[i] for i in row])) for row in drawn]
-    low, high = np.quantile(means, [0.025, 0.975])
+    low = high = float("nan")
+    if len(groups) > 1:
+        drawn = rng.integers(len(groups), size=(samples, len(groups)))
+        means = [np.mean(np.concatenate([groups[i] for i in row])) for row in drawn]
+        low, high = (float(bound) for bound in np.quantile(means, [0.025, 0.975]))
     return Comparison(
         method=method,
         reference=reference,
         metric=metric,
         pairs=len(difference),
         difference=float(np.mean(difference)),
-        low=float(low),
-        high=float(high),
-        p_value=float(test.pvalue),
+        low=low,
+        high=high,
+        p_value=p_value,
     )

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import math
 
 import numpy as np
 import pandas as pd
@@ -262,10 +263,20 @@ def test_paired_comparison_finds_a_difference_and_no_difference(p1):
     assert (swapped.difference, swapped.p_value) == (-better.difference, better.p_value)
 
 
-def test_paired_comparison_refuses_mixed_profiles_and_too_few_pairs(make_run, tmp_path):
+def test_one_pair_decides_nothing(make_run, tmp_path):
     make_run()
     make_run(method="mmdg++")
-    with pytest.raises(ValueError, match="fewer than two runs in common"):
+    only = compare(collect(tmp_path), "mmdg++")
+    assert only.pairs == 1
+    assert only.p_value == 1
+    assert math.isnan(only.low)
+    assert math.isnan(only.high)
+
+
+def test_paired_comparison_refuses_mixed_profiles_and_methods_without_a_common_run(make_run, tmp_path):
+    make_run()
+    make_run(method="mmdg++", seed=1)
+    with pytest.raises(ValueError, match="no run in common"):
         compare(collect(tmp_path), "mmdg++")
     make_run(profile="full")
     with pytest.raises(ValueError, match="one profile at a time"):
