@@ -46,7 +46,7 @@ class CheapQuickGELU(nn.Module):
 
 
 def replace_quick_gelu(model: Model) -> Model:
-    """Put `CheapQuickGELU` in the place of every QuickGELU of an open_clip model; it has no parameters. Returns `model`."""
+    """Put `CheapQuickGELU`, which has no parameters, in the place of every QuickGELU of a model. Returns the model."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, QuickGELU):
