@@ -90,7 +90,7 @@ def _shown(failure: Outcome) -> str:
 
 def _execute_once(name: str, parameters: dict[str, object], out: Path) -> None:
     """Execute a notebook unless its findings are there already."""
-    findings = out / "findings" / f"{name[:2]}.json"
+    findings = out / f"{name[:2]}_findings.json"
     if not findings.is_file():
         execute(
             NOTEBOOKS / name,
