@@ -11,6 +11,7 @@ from mmdg_lite.modality import MODALITIES
 
 START, END = "<!-- measured: start -->", "<!-- measured: end -->"
 FUSION = "+".join(modality.value for modality in MODALITIES)
+TITLES = {"inside": "inside a domain", "across": "domain left out"}
 Report = dict[str, Any]
 
 
@@ -28,6 +29,7 @@ def tables(report: Report) -> str:
         "(samples and training); mean ± standard deviation over seeds, in percent. "
         "HTER at the threshold fixed on the sources' validation samples.",
     ]
+    lines += ["", *(f"- {sentence}" for sentence in facts(report))]
     for method, scope, title in (
         ("cnn", "inside", "Small CNN, inside a domain (other subjects)"),
         ("cnn", "across", "Small CNN, leave one domain out (columns: the target)"),
@@ -44,6 +46,32 @@ def tables(report: Report) -> str:
             continue
         lines += ["", f"### AUC per species of the small CNN, {title}", "", *_species_table(report, scope)]
     return "\n".join(lines)
+
+
+def facts(report: Report) -> list[str]:
+    """The design targets beside what was measured, one sentence each."""
+    targets = _targets(report)
+
+    def means(scope: str, names: str) -> dict[str, float]:
+        found = {target: values(report, "cnn", scope, target, names, "hter") for target in targets}
+        return {target: 100 * float(np.mean(numbers)) for target, numbers in found.items() if numbers}
+
+    sentences = []
+    inside, across = means("inside", FUSION), means("across", FUSION)
+    if len(inside) == len(targets):
+        worst = max(inside, key=lambda target: inside[target])
+        sentences.append(f"Inside a domain, target below 10 %: at most {inside[worst]:.1f} % (in {worst}).")
+    if len(across) == len(targets):
+        low, high, mean = min(across.values()), max(across.values()), np.mean(list(across.values()))
+        sentences.append(
+            f"Leave one out, targets 10 to 40 % each and 20 to 30 % on average: {low:.1f} to {high:.1f} %,"
+        )
+        sentences[-1] += f" on average {mean:.1f} %."
+    single = {modality.value: means("across", modality.value) for modality in MODALITIES}
+    if all(len(numbers) == len(targets) for numbers in single.values()):
+        best = [f"{target} {NAMES[min(single, key=lambda name: single[name][target])]}" for target in targets]
+        sentences.append(f"Best single modality when the domain is left out: {', '.join(best)}.")
+    return sentences
 
 
 def _name(names: str) -> str:
@@ -113,8 +141,9 @@ def difficulty_figure(report: Report) -> Figure:
     columns = [modality.value for modality in MODALITIES] + [FUSION]
     colours = [COLOURS[modality.value] for modality in MODALITIES] + ["#555555"]
     shared = None
-    for place, (scope, title) in enumerate((("inside", "inside a domain"), ("across", "domain left out"))):
-        axes = shared = figure.add_subplot(1, 2, place + 1, sharey=shared)
+    scopes = [scope for scope in TITLES if _subsets(report, "cnn", scope)]
+    for place, scope in enumerate(scopes):
+        axes = shared = figure.add_subplot(1, len(scopes), place + 1, sharey=shared)
         for column, (names, colour) in enumerate(zip(columns, colours, strict=True)):
             label = "all three" if names == FUSION else NAMES[names]
             for x, target in enumerate(targets):
@@ -126,7 +155,7 @@ def difficulty_figure(report: Report) -> Figure:
                 axes.plot([at] * len(numbers), numbers, "o", color="black", markersize=2)
         axes.axhline(50, color="grey", linewidth=0.8, linestyle=":")
         axes.set_xticks(range(len(targets)), [f"synthetic {target}" for target in targets])
-        axes.set_title(f"Small CNN, {title}")
+        axes.set_title(f"Small CNN, {TITLES[scope]}")
         axes.set_ylabel("HTER (%)" if place == 0 else "")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
     return figure
