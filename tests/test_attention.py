@@ -138,7 +138,7 @@ def test_default_training_reaches_both_sides() -> None:
 
 @pytest.mark.parametrize("training", [False, True])
 def test_certainties_that_underflow_give_no_nan(training: bool) -> None:
-    """Where both certainties are zero the probability is still that of the two variances."""
+    """Where both certainties are zero their ratio is undefined; the difference of the variances is not."""
     sender, receiver = tokens()
     layer = attention().train(training)
     for head in (layer.log_variance_sender, layer.log_variance_receiver):
