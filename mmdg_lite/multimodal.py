@@ -1,5 +1,6 @@
 """What the models of three modalities share: how a batch comes in, what is frozen, what a checkpoint holds."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +11,7 @@ from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.outputs import Batch, Output
 
 
-class MultimodalModel(nn.Module):
+class MultimodalModel(nn.Module, ABC):
     """Base of the models.
 
     Args:
@@ -28,9 +29,9 @@ class MultimodalModel(nn.Module):
         self.modality_weight = modality_weight
         self.generator: torch.Generator | None = None
 
+    @abstractmethod
     def branches(self) -> list[tuple[nn.Parameter, Modality | None]]:
         """Every parameter with the modality that it belongs to, None for those of no modality."""
-        raise NotImplementedError
 
     def update_prototypes(self, output: Output, batch: Batch) -> None:
         """Called after every training step: models that classify by prototypes move them. The others do nothing."""
