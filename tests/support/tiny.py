@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmdg_lite.adapters import CrossAdapter
 from mmdg_lite.models import MMDGPlusPlus
-from mmdg_lite.outputs import Batch
+from mmdg_lite.outputs import Batch, Output
 
 SIZE = 16
 DOMAINS = ("C", "P", "S")
@@ -61,3 +61,17 @@ def batch(size: int = 4, *, present: Sequence[Sequence[bool]] | None = None, see
     if present is not None:
         made["present"] = torch.tensor(present)
     return made
+
+
+def evaluated(model: MMDGPlusPlus, given: Batch) -> Output:
+    """What a model says in evaluation."""
+    with torch.no_grad():
+        return model.eval()(given)
+
+
+def assert_same(first: Output, second: Output, *, samples: Tensor | slice = slice(None), **tolerances: float) -> None:
+    """The same results for the first output and some samples of the second."""
+    for name in ("logits", "modality_logits", "features", "certainty", "present"):
+        torch.testing.assert_close(getattr(first, name), getattr(second, name)[samples], **tolerances)
+    for a, b in zip(first.token_certainty, second.token_certainty, strict=True):
+        torch.testing.assert_close(a, b[samples], **tolerances)
