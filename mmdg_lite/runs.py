@@ -46,7 +46,7 @@ class TrainingConfig:
 
     steps: int = 60  # optimiser steps at most
     batch_size: int = 24  # triplets per step
-    learning_rate: float = 6e-3  # after warm-up; chosen of 2, 6 and 15e-3 on synthetic sources' validation
+    learning_rate: float = 6e-3  # after warm-up; chosen on the synthetic sources' validation lists
     weight_decay: float = 5e-5
     optimiser: Optimiser = "adamw"  # "adam" normalises weight decay with the gradient: heads that hardly get one vanish
     warmup: int = 10  # steps of linear warm-up
