@@ -52,11 +52,7 @@ class CrossAdapter(nn.Module):
         self.mlp = nn.Linear(dim, dim)
         self.convolution = CentralDifferenceConv2d(dim, theta=theta)
         self.up = nn.Linear(dim, width)
-        for linear in (self.down_receiver, self.down_sender, self.mlp):
-            nn.init.xavier_uniform_(linear.weight)
-            nn.init.zeros_(linear.bias)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
+        _initialise(self.down_receiver, self.down_sender, self.mlp, up=self.up)
 
     def forward(
         self,
@@ -147,11 +143,7 @@ class UAdapter(nn.Module):
         self.convolution = CentralDifferenceConv2d(dim, theta=theta)
         self.dropout = nn.Dropout(dropout)
         self.up = nn.Linear(dim, width)
-        for linear in (self.down_receiver, self.down_sender):
-            nn.init.xavier_uniform_(linear.weight)
-            nn.init.zeros_(linear.bias)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
+        _initialise(self.down_receiver, self.down_sender, up=self.up)
 
     def forward(
         self,
@@ -179,6 +171,15 @@ class UAdapter(nn.Module):
         y = self.norm(r + self.attention.attend(certainty.to(s.dtype) * self.attention.query_sender(s), r))
         y = self.up(self.dropout(quick_gelu(self.convolution.forward_tokens(y))))  # B x N x C
         return _masked(_masked(y, receiver_present), sender_present)
+
+
+def _initialise(*linears: nn.Linear, up: nn.Linear) -> None:
+    """Xavier-uniform weights and zero biases; the projection back to the trunk starts at zero."""
+    for linear in linears:
+        nn.init.xavier_uniform_(linear.weight)
+        nn.init.zeros_(linear.bias)
+    nn.init.zeros_(up.weight)
+    nn.init.zeros_(up.bias)
 
 
 def _per_token(present: Tensor) -> Tensor:
