@@ -1,86 +1,29 @@
 """The numbered notebooks: clean and short as committed; executed on quick parameters they find what they should."""
 
+import importlib
 import re
 import statistics
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import nbformat
 import pytest
 
 from mmdg_lite import notebooks
-from mmdg_lite.runs import configure
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = notebooks.numbered(ROOT / "notebooks")
 CORE_PARAMETERS = ["profile", "seed", "device", "data_root", "out_dir"]
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 
-# parameters beyond the core ones with which a notebook is executed here, by its number
-EXTRA: dict[str, dict[str, Any]] = {}
-
-# endings of a run's tests: with everything, and with modalities missing
-TEST_SUFFIXES = ("", "_without_depth", "_without_infrared", "_without_depth_infrared")
-
-
-def check_data(found: dict[str, Any]) -> None:
-    """01: samples repeat, conversions are complete, every kind of damage that it shows was noticed."""
-    assert found["repeatable"] and found["subjects_shared"] == 0 and found["stream_resumes"]
-    assert found["converted"] == dict.fromkeys("WCSP", 18) and found["problems"] == 0
-    assert found["mismatch_refused"] and found["mismatch_paired"] and found["edit_noticed"] == 4
-    assert found["cropped"] == [[104, 120], [80, 80]]
-    assert all(0 < found["holes"][letter] < 0.8 for letter in "WCPS")
-    assert found["holes_auc"]["S"] > found["holes_auc"]["P"]
-    assert found["counts"]["S"]["test"] == [1800, 10764]
-
-
-# what a notebook's findings must satisfy, by its number
-def check_quickstart(found: dict[str, Any]) -> None:
-    """00: the shipped model tells live from spoof on a domain it never saw; no modality's absence goes unnoticed."""
-    assert found["faces"] == 200
-    assert found["hter"] < 0.4 and found["auc"] > 0.7
-    assert set(found["decided"].values()) == {"live", "spoof"}
-    assert set(found["text_auc"]) == {"rgb", "depth", "infrared"}
-    assert found["hter_without"]["all three"] == pytest.approx(found["hter"], abs=1e-3)
-    assert len({round(value, 6) for value in found["hter_without"].values()}) > 1
-    assert 0 <= found["certainty_lowest"] < found["certainty_highest"] <= 1
-
-
-def check_training(found: dict[str, Any]) -> None:
-    """06: a quick run of MMDG++ learns something that holds on the target, and is not made twice."""
-    assert (found["method"], found["setting"], found["seed"]) == ("mmdg++", "CPS->W", 0)
-    assert 0 < found["kept_step"] <= found["steps"] == configure("quick").training.steps
-    assert found["validation_eer"] < 0.4 and found["auc"] > 0.6
-    assert found["hter"] == pytest.approx((found["far"] + found["frr"]) / 2)
-    assert set(found["hter_per_test"]) == {f"test_W{gone}" for gone in TEST_SUFFIXES}
-    assert found["seconds_again"] < found["seconds"] / 4
-
-
-def check_reproduction(found: dict[str, Any]) -> None:
-    """07: every method of P1 has its numbers, in tables, figures and sentences."""
-    (profile,) = found["profiles"]
-    assert profile == "full (committed)"
-    for metric in ("hter", "hter_at_eer", "auc"):
-        assert {"linear_probe", "fusion", "mmdg++"} <= set(found[metric][profile])
-    assert 0.5 < found["auc"][profile]["mmdg++"] <= 1
-    measured = found["hter"][profile]["mmdg++"] - found["hter"][profile]["linear_probe"]
-    assert found["mmdg++_minus_linear_probe"] == pytest.approx(measured)
-    assert found["hardest_target"] in "WCPS"
-    assert any("Nothing here speaks of real faces" in sentence for sentence in found["sentences"][profile])
-    assert {"P1.md", "P1.tex", "runs.csv", "P1_hter_by_target.svg", "P1_roc_W.svg"} <= set(found["files"])
-
-
-CHECKS: dict[str, Callable[[dict[str, Any]], None]] = {
-    "00": check_quickstart,
-    "01": check_data,
-    "06": check_training,
-    "07": check_reproduction,
-}
-
 
 def number(path: Path) -> str:
     return path.name[:2]
+
+
+def checks(path: Path) -> ModuleType:
+    """The module of `notebook_checks` that belongs to a notebook."""
+    return importlib.import_module(f"tests.notebook_checks.notebook_{number(path)}")
 
 
 def code_cells(path: Path) -> list[nbformat.NotebookNode]:
@@ -88,16 +31,18 @@ def code_cells(path: Path) -> list[nbformat.NotebookNode]:
 
 
 def test_every_notebook_has_a_check_of_its_findings():
-    assert {number(p) for p in NOTEBOOKS} == set(CHECKS)
+    modules = {p.stem for p in (ROOT / "tests" / "notebook_checks").glob("notebook_*.py")}
+    assert modules == {f"notebook_{number(p)}" for p in NOTEBOOKS}
 
 
 @every_notebook
 def test_executed_end_to_end_on_quick_parameters(path, tmp_path):
-    parameters = {"profile": "quick", "device": "cpu", "out_dir": tmp_path / "out", **EXTRA.get(number(path), {})}
+    extra = getattr(checks(path), "PARAMETERS", {})
+    parameters = {"profile": "quick", "device": "cpu", "out_dir": tmp_path / "out"} | extra
     executed = notebooks.execute(path, parameters=parameters, out=tmp_path / path.name, progress=False)
     errors = [o for c in code_cells(executed) for o in c.outputs if o.output_type == "error"]
     assert not errors
-    CHECKS[number(path)](notebooks.read_findings(tmp_path / "out", number(path)))
+    checks(path).check(notebooks.read_findings(tmp_path / "out", number(path)))
 
 
 def test_training_notebook_serves_the_linear_probe_too(tmp_path):

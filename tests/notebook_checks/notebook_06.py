@@ -1,0 +1,19 @@
+"""A quick run of MMDG++ learns something that holds on the target, and is not made twice."""
+
+from typing import Any
+
+import pytest
+
+from mmdg_lite.runs import configure
+
+# endings of a run's tests: with everything, and with modalities missing
+TEST_SUFFIXES = ("", "_without_depth", "_without_infrared", "_without_depth_infrared")
+
+
+def check(found: dict[str, Any]) -> None:
+    assert (found["method"], found["setting"], found["seed"]) == ("mmdg++", "CPS->W", 0)
+    assert 0 < found["kept_step"] <= found["steps"] == configure("quick").training.steps
+    assert found["validation_eer"] < 0.4 and found["auc"] > 0.6
+    assert found["hter"] == pytest.approx((found["far"] + found["frr"]) / 2)
+    assert set(found["hter_per_test"]) == {f"test_W{gone}" for gone in TEST_SUFFIXES}
+    assert found["seconds_again"] < found["seconds"] / 4

@@ -1,0 +1,18 @@
+"""Every method of P1 has its numbers, in tables, figures and sentences."""
+
+from typing import Any
+
+import pytest
+
+
+def check(found: dict[str, Any]) -> None:
+    (profile,) = found["profiles"]
+    assert profile == "full (committed)"
+    for metric in ("hter", "hter_at_eer", "auc"):
+        assert {"linear_probe", "fusion", "mmdg++"} <= set(found[metric][profile])
+    assert 0.5 < found["auc"][profile]["mmdg++"] <= 1
+    measured = found["hter"][profile]["mmdg++"] - found["hter"][profile]["linear_probe"]
+    assert found["mmdg++_minus_linear_probe"] == pytest.approx(measured)
+    assert found["hardest_target"] in "WCPS"
+    assert any("Nothing here speaks of real faces" in sentence for sentence in found["sentences"][profile])
+    assert {"P1.md", "P1.tex", "runs.csv", "P1_hter_by_target.svg", "P1_roc_W.svg"} <= set(found["files"])
