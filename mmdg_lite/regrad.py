@@ -5,18 +5,18 @@ it. The gradients of the other modalities are weighed by their certainty and pro
 agree with the branch's own and do not disturb where they conflict; the fastest modality is the one to be held back.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from mmdg_lite.assignment import Assignment, Branch, Branches, PerModality, as_pairs, per_modality
+from mmdg_lite.backward import gradients_of
+from mmdg_lite.gram_weights import regrad_weights
 from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.modulation import Gradients, Modulated, modulate
 from mmdg_lite.projection import Rule, check_rule, project
-
-Branch = Modality | None
-Assignment = Sequence[tuple[nn.Parameter, Branch]]
-PerModality = Sequence[Tensor | None] | Mapping[Modality, Tensor | None]
 
 
 def regrad(
@@ -140,7 +140,10 @@ class ReGrad:
         Averages start at 0; what is compared is average / (1 - momentum^updates), over the modalities whose loss is
         given (D20). The strictly lowest is the fastest; a tie gives None.
         """
-        values = [None if loss is None else float(loss.detach()) for loss in _per_modality(losses)]
+        given = per_modality(losses)
+        present = [loss.detach() for loss in given if loss is not None]
+        numbers = iter(torch.stack(present).tolist() if present else [])  # one transfer from the device
+        values = [None if loss is None else next(numbers) for loss in given]
         if self.released:
             return self._update_released(values)
         for i, value in enumerate(values):
@@ -171,7 +174,7 @@ class ReGrad:
         self,
         losses: PerModality,
         total: Tensor,
-        branches: Assignment | Sequence[Iterable[nn.Parameter]] | Mapping[Branch, Iterable[nn.Parameter]],
+        branches: Branches,
         certainty: Sequence[Tensor | float] | Mapping[Modality, Tensor | float],
     ) -> Report:
         """Back-propagate, modulate, and leave `gradient of total + modulated gradient` in every parameter's `.grad`.
@@ -189,55 +192,74 @@ class ReGrad:
         Returns:
             A `Report` for the log.
         """
-        assignment = _pairs(branches)
-        per_modality = _per_modality(losses)
-        fastest = self.update(per_modality)
-        weights = [0.0 if value is None else value for value in _per_modality(certainty)]
+        assignment = as_pairs(branches)
+        given = per_modality(losses)
+        fastest = self.update(given)
+        weights = [0.0 if value is None else value for value in per_modality(certainty)]
         weights = [value.detach() if isinstance(value, Tensor) else value for value in weights]
         trainable = [(p, branch) for p, branch in assignment if p.requires_grad]
         parameters = [parameter for parameter, _ in trainable]
         if self.rule == "none":
-            everything = sum((loss for loss in per_modality if loss is not None), total)
-            for parameter, gradient in zip(parameters, _gradients(everything, parameters, retain=False), strict=True):
+            everything = sum((loss for loss in given if loss is not None), total)
+            for parameter, gradient in zip(parameters, gradients_of(everything, parameters, retain=False), strict=True):
                 parameter.grad = gradient
             nothing = float("nan")
             return Report(self.corrected_averages(), fastest, nothing, (nothing, nothing, nothing))
-        by_loss = [None if loss is None else _gradients(loss, parameters, retain=True) for loss in per_modality]
-        total_gradients = _gradients(total, parameters, retain=False, free=per_modality)
-        modulated_until = self._first_without_gradient(assignment, by_loss) if self.released else len(parameters)
-        conflicts, squares = _Conflicts(), [0.0, 0.0, 0.0]
-        for position, (parameter, branch) in enumerate(trainable):
-            gradients = [None if of_loss is None else of_loss[position] for of_loss in by_loss]
-            if position >= modulated_until:
-                parameter.grad = total_gradients[position]
-                continue
-            modulated = self._modulate(gradients, branch, fastest, weights)
-            if branch is not None and modulated is not None:
-                conflicts.count(gradients, branch.index)
-                squares[branch.index] += float(modulated.square().sum())
-            parameter.grad = _add(total_gradients[position], modulated)
-        norms = (squares[0] ** 0.5, squares[1] ** 0.5, squares[2] ** 0.5)
-        return Report(self.corrected_averages(), fastest, conflicts.rate(), norms)
+        by_loss = [None if loss is None else gradients_of(loss, parameters, retain=True) for loss in given]
+        total_gradients = gradients_of(total, parameters, retain=False, free=given)
+        gradients = [[None if of is None else of[position] for of in by_loss] for position in range(len(parameters))]
+        if self.released:
+            until = self._first_without_gradient(assignment, by_loss)
+            modulated = self._modulate_released(gradients, until, assignment, fastest, weights)
+        else:
+            modulated = self._modulate(gradients, [branch for _, branch in trainable], fastest, weights)
+        for parameter, of_total, of_modalities in zip(parameters, total_gradients, modulated.gradients, strict=True):
+            parameter.grad = _add(of_total, of_modalities)
+        return Report(self.corrected_averages(), fastest, modulated.conflict_rate, modulated.norms)
 
     def _modulate(
         self,
-        gradients: Sequence[Tensor | None],
-        branch: Branch,
+        gradients: Sequence[Gradients],
+        branches: Sequence[Branch],
         fastest: Modality | None,
         certainty: Sequence[Tensor | float],
-    ) -> Tensor | None:
-        if branch is not None:
-            return regrad(gradients, branch, fastest, certainty, rule=self.rule, released=self.released)
-        given = [gradient for gradient in gradients if gradient is not None]
-        if given and self.released:
-            raise RuntimeError(
-                "a trainable parameter outside the branches has modality gradients: the released ReGrad cannot take "
-                "this step (D17); use released=False, or give the parameter to a branch"
-            )
-        return sum(given[1:], given[0]) if given else None
+    ) -> Modulated:
+        """All parameters of a branch at once; equal to `regrad` for each of them."""
+        lead = None if fastest is None else fastest.index
+
+        def weights(grams: Mapping[int, Tensor]) -> dict[int, Tensor]:
+            return {m: regrad_weights(gram, m, lead, certainty, rule=self.rule) for m, gram in grams.items()}
+
+        return modulate(gradients, branches, weights)
+
+    def _modulate_released(
+        self,
+        gradients: Sequence[Gradients],
+        until: int,
+        assignment: Assignment,
+        fastest: Modality | None,
+        certainty: Sequence[Tensor | float],
+    ) -> Modulated:
+        """The released loop, parameter by parameter, as far as it comes (D1)."""
+        conflicts, squares = _Conflicts(), [0.0, 0.0, 0.0]
+        modulated: list[Tensor | None] = [None] * len(gradients)
+        for position in range(until):
+            branch, given = assignment[position][1], gradients[position]
+            if branch is None:
+                raise RuntimeError(
+                    "a trainable parameter outside the branches has modality gradients: the released ReGrad cannot "
+                    "take this step (D17); use released=False, or give the parameter to a branch"
+                )
+            result = regrad(given, branch, fastest, certainty, rule=self.rule, released=True)
+            assert result is not None
+            conflicts.count(given, branch.index)
+            squares[branch.index] += float(result.square().sum())
+            modulated[position] = result
+        norms = (squares[0] ** 0.5, squares[1] ** 0.5, squares[2] ** 0.5)
+        return Modulated(modulated, conflicts.rate(), norms)
 
     @staticmethod
-    def _first_without_gradient(assignment: Assignment, by_loss: Sequence[Sequence[Tensor | None] | None]) -> int:
+    def _first_without_gradient(assignment: Assignment, by_loss: Sequence[Gradients | None]) -> int:
         """Number of leading trainable parameters that the released loop reaches before its index sticks (D1).
 
         In the branch of a missing modality zeros count as no gradient: they come from computing all modalities in one
@@ -277,28 +299,6 @@ class _Conflicts:
         return self.negative / self.pairs if self.pairs else float("nan")
 
 
-class _Visit(torch.autograd.Function):
-    """The identity, except that no gradient comes back: a backward pass visits and frees what lies behind it."""
-
-    @staticmethod
-    def forward(ctx: object, loss: Tensor) -> Tensor:
-        return loss.view_as(loss)
-
-    @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> None:
-        return None
-
-
-def _gradients(
-    loss: Tensor, parameters: Sequence[nn.Parameter], *, retain: bool, free: Sequence[Tensor | None] = ()
-) -> list[Tensor | None]:
-    """Gradients of `loss`; the graphs of `free` are freed with that of `loss`, without being differentiated (D19)."""
-    if not loss.requires_grad:
-        return [None] * len(parameters)
-    visited = [_Visit.apply(other) for other in free if other is not None and other.requires_grad]
-    return list(torch.autograd.grad([loss, *visited], parameters, retain_graph=retain, allow_unused=True))
-
-
 def _add(first: Tensor | None, second: Tensor | None) -> Tensor | None:
     if first is None or second is None:
         return first if second is None else second
@@ -313,31 +313,3 @@ def _strictly_lowest(values: Sequence[float]) -> Modality | None:
     lowest = min(values)
     holders = [modality for modality, value in zip(MODALITIES, values, strict=True) if value == lowest]
     return holders[0] if len(holders) == 1 and lowest < float("inf") else None
-
-
-def _per_modality(values: Sequence | Mapping) -> list:
-    """Three values in the usual order, from a sequence or a mapping by `Modality` (absent keys become None)."""
-    if isinstance(values, Mapping):
-        return [values.get(modality) for modality in MODALITIES]
-    if len(values) != len(MODALITIES):
-        raise ValueError(f"expected one value per modality ({len(MODALITIES)}), got {len(values)}")
-    return list(values)
-
-
-def _pairs(
-    branches: Assignment | Sequence[Iterable[nn.Parameter]] | Mapping[Branch, Iterable[nn.Parameter]],
-) -> list[tuple[nn.Parameter, Branch]]:
-    """Any of the accepted forms as (parameter, branch) pairs."""
-    if isinstance(branches, Mapping):
-        return [(parameter, branch) for branch, group in branches.items() for parameter in group]
-    entries = list(branches)
-    if entries and isinstance(entries[0], tuple) and len(entries[0]) == 2 and _is_branch(entries[0][1]):
-        return entries  # type: ignore[return-value]
-    if len(entries) not in (len(MODALITIES), len(MODALITIES) + 1):
-        raise ValueError("branches must be (parameter, modality) pairs, or one collection of parameters per modality")
-    owners: tuple[Branch, ...] = (*MODALITIES, None)
-    return [(parameter, owner) for group, owner in zip(entries, owners, strict=False) for parameter in group]  # type: ignore[misc]
-
-
-def _is_branch(value: object) -> bool:
-    return value is None or isinstance(value, Modality)

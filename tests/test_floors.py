@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "mmdg_lite"
 # a module that is not named here belongs to the floor of the highest module that it imports
 FLOORS: dict[int, str] = {
     0: "modality configuration",
-    1: "uncertainty attention adapters prompts templates projection regrad prototypes metrics calibration convolution",
+    1: "uncertainty attention adapters prompts templates projection regrad prototypes metrics calibration convolution "
+    "backward flattened gram_weights modulation",
     2: "clip clip_weights models mmdg multimodal released trunk",
     3: "data data.*",
     4: "scores results runs methods checkpoints evaluation trainer training linear_probe setting_data rescoring",

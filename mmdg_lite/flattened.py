@@ -1,0 +1,63 @@
+"""The three modality losses' gradients of many parameters as one matrix: one product instead of one per parameter.
+
+Every balancing rule makes of a parameter's three gradients a weighted sum, and its weights depend on nothing but the
+3 x 3 products of these gradients with each other, their Gram matrix. So the gradients are laid side by side, all Gram
+matrices are computed at once, a rule turns them into weights, and one weighted sum gives all results. That the weights
+follow from the Gram matrix alone is an idea of TorchJD (Quinton and Rey, "Jacobian Descent for Multi-Objective
+Optimization", arXiv 2406.16232).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from mmdg_lite.modality import MODALITIES
+
+PAIRS = [(i, j) for i in range(len(MODALITIES)) for j in range(i, len(MODALITIES))]
+
+
+class Flattened:
+    """Gradients of L_R, L_D and L_I with respect to T tensors of n entries in all.
+
+    Everything is computed in float64, in which the square of every float32 number is an ordinary number: no scale of
+    the gradients is too small or too large (D15). It stays on the gradients' device, except where that has no float64.
+
+    Args:
+        gradients: for each of the T tensors its three gradients, of one shape, not all of them None; None is zero.
+    """
+
+    def __init__(self, gradients: Sequence[Sequence[Tensor | None]]) -> None:
+        self.like = [next(g for g in of_tensor if g is not None) for of_tensor in gradients]
+        self.sizes = [g.numel() for g in self.like]
+        self.device = self.like[0].device
+        home = torch.device("cpu") if self.device.type == "mps" else self.device
+        zeros = self.like[0].new_zeros(max(self.sizes))
+        rows = [
+            torch.cat([zeros[:size] if g is None else g.flatten() for g, size in zip(column, self.sizes, strict=True)])
+            for column in zip(*gradients, strict=True)
+        ]
+        self.rows = torch.stack(rows).to(home, torch.float64)  # 3 x n
+        self.lengths = torch.tensor(self.sizes).to(home)  # T
+
+    def gram(self) -> Tensor:
+        """Products of each tensor's gradients with each other: T x 3 x 3, float64, symmetric."""
+        gram = self.rows.new_empty(len(self.sizes), len(MODALITIES), len(MODALITIES))
+        for i, j in PAIRS:
+            of_tensors = torch.segment_reduce(self.rows[i] * self.rows[j], "sum", lengths=self.lengths, unsafe=True)
+            gram[:, i, j] = gram[:, j, i] = of_tensors  # T
+        return gram
+
+    def weighted_sum(self, weights: Tensor) -> Tensor:
+        """Sum of the three gradients by each tensor's own weights (T x 3): n entries, float64."""
+        spread = torch.repeat_interleave(  # 3 x n
+            rearrange(weights, "t m -> m t"), self.lengths, dim=1, output_size=self.rows.shape[1]
+        )
+        return (spread * self.rows).sum(dim=0)
+
+    def split(self, entries: Tensor) -> list[Tensor]:
+        """n entries as T tensors of the gradients' shapes, types and device."""
+        dtype = max((g.dtype for g in self.like), key=lambda dtype: dtype.itemsize)
+        pieces = entries.to(self.device, dtype).split(self.sizes)
+        return [piece.view(g.shape).to(g.dtype) for piece, g in zip(pieces, self.like, strict=True)]
