@@ -171,3 +171,18 @@ def test_errors_name_what_is_valid(rng):
 def test_nothing_asked_for_gives_nothing():
     faces = render("W", 0, 1)
     assert len(faces) == 0 and faces.rgb.shape == (0, 3, 64, 64) and faces.species == ()
+
+
+def test_turned_knobs_change_their_sensor_and_nothing_else():
+    plain = render("W", 3, 7, species="print")
+    turned = render("W", 3, 7, species="print", knobs={"infrared_exposure": 0.3, "infrared_noise": 0.2})
+    assert np.array_equal(plain.rgb, turned.rgb) and np.array_equal(plain.depth, turned.depth)
+    assert turned.infrared.mean() < plain.infrared.mean() - 10
+    assert plain.subject == turned.subject
+
+
+def test_unknown_and_overturned_knobs_are_named():
+    with pytest.raises(ValueError, match="unknown sensor knob 'depth_hole': choose one of rgb_exposure"):
+        render("W", 1, 7, knobs={"depth_hole": 0.1})
+    with pytest.raises(ValueError, match=r"depth_holes is 2: choose a value from 0 to 0\.8"):
+        render("W", 1, 7, knobs={"depth_holes": 2})

@@ -4,8 +4,8 @@ Every property is a knob of `SensorProfile`, with its ideal value, its limits an
 notebooks' sliders turn exactly these knobs.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -111,6 +111,15 @@ def blend(profile: SensorProfile, severity: float) -> SensorProfile:
             moved = ideal + severity * (value - ideal)
             values[knob.name] = float(np.clip(moved, knob.metadata["low"], knob.metadata["high"]))
     return SensorProfile(**values)
+
+
+def turn(profile: SensorProfile, knobs: Mapping[str, Any]) -> SensorProfile:
+    """The profile with some knobs set otherwise, by name. Raises ValueError for an unknown knob or a value out of its
+    limits."""
+    known = [knob.name for knob in fields(SensorProfile)]
+    if unknown := sorted(set(knobs) - set(known)):
+        raise ValueError(f"unknown sensor knob {unknown[0]!r}: choose one of {', '.join(known)}")
+    return replace(profile, **knobs)
 
 
 def random_profile(rng: np.random.Generator) -> SensorProfile:

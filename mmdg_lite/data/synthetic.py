@@ -3,7 +3,7 @@
 See `data_prep/SYNTHETIC.md` for how the domains were chosen and how hard they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mmdg_lite.data.domains import BENCHMARK_VERSION, DOMAINS, SPLITS, domain_named
 from mmdg_lite.data.rendering import render_buffers
 from mmdg_lite.data.scenes import LIVE, SPECIES, Population, Scenes, draw_scenes
-from mmdg_lite.data.sensors import Images, SensorProfile, blend, expose
+from mmdg_lite.data.sensors import Images, SensorProfile, blend, expose, turn
 
 __all__ = ["BENCHMARK_VERSION", "BLOCK", "DOMAINS", "SPECIES", "Faces", "benchmark_split", "render", "render_scenes"]
 
@@ -82,13 +82,15 @@ def render(
     species: str | Sequence[str] | None = None,
     severity: float = 1.0,
     size: int = 64,
+    knobs: Mapping[str, float | bool] | None = None,
 ) -> Faces:
     """n faces of free subjects (none of the benchmark's) as a domain's sensors see them.
 
     `domain`: one of W, C, P, S, or a `SensorProfile` (then scenes come from the default population). `species`: None
     for the domain's own mixture with half of the samples live, one name, or n names. `severity`: how far the sensors
-    deviate from ideal ones, 0 ideal, 1 the domain's. The same seed gives the same scenes at every severity and size.
-    Raises ValueError for an unknown domain or species, naming the valid ones.
+    deviate from ideal ones, 0 ideal, 1 the domain's. `knobs`: sensor properties set otherwise, after that, by their
+    names in `SensorProfile`. The same seed gives the same scenes at every severity, size and setting of the knobs.
+    Raises ValueError for an unknown domain, species or knob, naming the valid ones.
     """
     if isinstance(domain, SensorProfile):
         letter, sensors = "free", domain
@@ -96,7 +98,7 @@ def render(
     else:
         known = domain_named(domain)
         letter, sensors, mixture, population = known.letter, known.sensors, known.mixture, known.population
-    profile = blend(sensors, severity)
+    profile = turn(blend(sensors, severity), knobs or {})
     return _render(letter, "free", n, seed, species or mixture, profile, population, 10_000, size)
 
 
