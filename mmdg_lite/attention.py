@@ -7,12 +7,18 @@ modality that tells it where to look (its queries).
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn import functional
 
+from mmdg_lite.narrow_attention import attention
 from mmdg_lite.uncertainty import SAMPLING_METHODS, Sampling, certainty, sample_moments
 
 Noise = tuple[Tensor, Tensor]
 """Standard normal draws for the sender's and the receiver's queries, each K x B x N x d."""
+
+
+def multi_head(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+    """softmax(q k^T / sqrt(d / heads)) v in each head; query B x M x d, key and value B x N x d, result B x M x d."""
+    q, k, v = (rearrange(x, "b n (heads e) -> b heads n e", heads=heads) for x in (query, key, value))
+    return rearrange(attention(q, k, v), "b heads n e -> b n (heads e)")
 
 
 class CrossAttention(nn.Module):
@@ -38,12 +44,8 @@ class CrossAttention(nn.Module):
 
         Keys and values are both read from the receiver's tokens, unless other tokens are given for the values.
         """
-        split = "b n (heads e) -> b heads n e"
-        q = rearrange(query, split, heads=self.heads)  # B x heads x N x d/heads
-        k = rearrange(self.key(receiver), split, heads=self.heads)
-        v = rearrange(self.value(receiver if values is None else values), split, heads=self.heads)
-        attended = functional.scaled_dot_product_attention(q, k, v)
-        return self.out(rearrange(attended, "b heads n e -> b n (heads e)"))
+        keys, values = self.key(receiver), self.value(receiver if values is None else values)
+        return self.out(multi_head(query, keys, values, self.heads))
 
     def forward(
         self,
@@ -127,41 +129,55 @@ class CertaintyAttention(CrossAttention):
         Returns:
             (attended tokens B x N x d, certainty of the chosen queries B x N x 1 in [0, 1], without gradient).
         """
+        query_b, query_a = self.query_sender(sender), self.query_receiver(receiver)
+        query, chosen = self.choose(
+            (self.mean_sender(query_b), self.log_variance_sender(query_b)),
+            (self.mean_receiver(query_a), self.log_variance_receiver(query_a)),
+            noise=noise,
+            selection=selection,
+            generator=generator,
+        )
+        return self.attend(query, receiver, values), chosen
+
+    def choose(
+        self,
+        sender: tuple[Tensor, Tensor],
+        receiver: tuple[Tensor, Tensor],
+        *,
+        noise: Noise | None = None,
+        selection: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Steps 2 to 4: the queries that are taken, scaled by their certainty. No parameter takes part.
+
+        Args:
+            sender, receiver: mean and log-variance of each side's queries, ... x N x d.
+            noise, selection, generator: as in `forward`, of shapes K x ... x N x d and ... x N x 1.
+
+        Returns:
+            (scaled queries ... x N x d, certainty ... x N x 1 in [0, 1], without gradient).
+        """
         noise_sender, noise_receiver = noise if noise is not None else (None, None)
-        query_b, u_b = self._sample(
-            self.query_sender(sender), self.mean_sender, self.log_variance_sender, noise_sender, generator
-        )
-        query_a, u_a = self._sample(
-            self.query_receiver(receiver), self.mean_receiver, self.log_variance_receiver, noise_receiver, generator
-        )
+        query_b, u_b = self._sample(*sender, noise_sender, generator)
+        query_a, u_a = self._sample(*receiver, noise_receiver, generator)
         certainty_a, certainty_b = certainty(u_a, self.rate), certainty(u_b, self.rate)
-        take_sender = self._choose(u_a, u_b, certainty_a, certainty_b, selection, generator)  # B x N x 1 bool
+        take_sender = self._choose(u_a, u_b, certainty_a, certainty_b, selection, generator)  # ... x N x 1 bool
         query = torch.where(take_sender, query_b, query_a)
         chosen = torch.where(take_sender, certainty_b, certainty_a)
-        return self.attend(chosen.to(query.dtype) * query, receiver, values), chosen
+        return chosen.to(query.dtype) * query, chosen
 
     def _sample(
-        self,
-        query: Tensor,
-        mean: nn.Linear,
-        log_variance: nn.Linear,
-        noise: Tensor | None,
-        generator: torch.Generator | None,
+        self, mean: Tensor, log_variance: Tensor, noise: Tensor | None, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        """Sample mean B x N x d and uncertainty B x N x 1 of one side's queries, in at least float32."""
+        """Sample mean ... x N x d and uncertainty ... x N x 1 of one side's queries, in at least float32."""
         method: Sampling = self.sampling if self.training or self.released else "expected"
         if noise is not None:
             method = "monte_carlo"
-        precise = torch.promote_types(query.dtype, torch.float32)
+        precise = torch.promote_types(mean.dtype, torch.float32)
         sample_mean, variance = sample_moments(
-            mean(query).to(precise),
-            log_variance(query).to(precise),
-            self.samples,
-            method=method,
-            generator=generator,
-            noise=noise,
+            mean.to(precise), log_variance.to(precise), self.samples, method=method, generator=generator, noise=noise
         )
-        return sample_mean.to(query.dtype), variance.detach().mean(dim=-1, keepdim=True)
+        return sample_mean.to(mean.dtype), variance.detach().mean(dim=-1, keepdim=True)
 
     def _choose(
         self,
@@ -172,7 +188,7 @@ class CertaintyAttention(CrossAttention):
         selection: Tensor | None,
         generator: torch.Generator | None,
     ) -> Tensor:
-        """True where the sender's query is taken, B x N x 1."""
+        """True where the sender's query is taken, ... x N x 1."""
         if not self.training:
             return certainty_b > certainty_a
         if self.released:  # (U_a + U_b) / U_b is at least 1, or undefined where both certainties underflow (D2)

@@ -30,10 +30,16 @@ class CentralDifferenceConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B x C_in x H x W to B x C_out x H x W."""
-        # conv3x3 and conv1x1 are linear in the kernel: subtracting in the kernel's centre gives both at once
-        weight = self.conv.weight  # C_out x C_in x 3 x 3
-        centre = functional.pad(reduce(weight, "o i h w -> o i 1 1", "sum"), (1, 1, 1, 1))  # C_out x C_in x 3 x 3
-        return functional.conv2d(x, weight - self.theta * centre, self.conv.bias, padding=1)
+        return functional.conv2d(x, self.kernel(), self.conv.bias, padding=1)
+
+    def kernel(self) -> Tensor:
+        """The one 3 x 3 kernel that does both convolutions, C_out x C_in x 3 x 3.
+
+        They are linear in the kernel, and the 1 x 1 one acts in its centre.
+        """
+        weight = self.conv.weight
+        centre = functional.pad(reduce(weight, "o i h w -> o i 1 1", "sum"), (1, 1, 1, 1))
+        return weight - self.theta * centre
 
     def forward_tokens(self, tokens: Tensor) -> Tensor:
         """The convolution over B x (1 + grid^2) x C tokens: patches as a square image, the class token as a 1 x 1 one.

@@ -17,6 +17,7 @@ from torch.nn import functional
 from mmdg_lite.activation import replace_quick_gelu
 from mmdg_lite.adapters import CrossAdapter, UAdapterPP
 from mmdg_lite.clip import load_clip
+from mmdg_lite.exchange import all_at_once, one_by_one
 from mmdg_lite.mmdg import MMDG
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.multimodal import MultimodalModel, copies, stack_images, stacked
@@ -205,22 +206,19 @@ class MMDGPlusPlus(MultimodalModel):
 
     def _exchange(self, layer: int, h: Tensor, present: Tensor, noise: NoiseSource | None) -> tuple[Tensor, Tensor]:
         """Adapters of one block: update (3 B) x N x C and certainties B x 3 x 2 x N."""
-        tokens = dict(zip(MODALITIES, h.chunk(len(MODALITIES)), strict=True))  # each B x N x C
-        updates, certainties = [], []
-        for receiver in MODALITIES:
-            senders = receiver.others
-            there = present[:, receiver.index]
-            update, certainty = self._adapters(receiver)[layer](
-                torch.cat([tokens[receiver]] * 2),  # (2 B) x N x C: both senders in one call
-                torch.cat([tokens[sender] for sender in senders]),
-                receiver_present=torch.cat([there, there]),
-                sender_present=torch.cat([present[:, sender.index] for sender in senders]),
-                noise=None if noise is None else _paired_noise(noise, layer, receiver, senders),
-                generator=self.generator,
-            )
-            updates.append(sum(update.chunk(2)))
-            certainties.append(rearrange(certainty, "(s b) n 1 -> b s n", s=2))
-        return torch.cat(updates), torch.stack(certainties, dim=1)
+
+        def drawn(receiver: Modality, sender: Modality) -> tuple[Tensor, Tensor]:
+            assert noise is not None
+            return noise(layer, receiver, sender, Stream.SENDER), noise(layer, receiver, sender, Stream.RECEIVER)
+
+        update, certainty = (one_by_one if self.released else all_at_once)(
+            [cast(CrossAdapter, self._adapters(receiver)[layer]) for receiver in MODALITIES],
+            rearrange(h, "(m b) n c -> m b n c", m=len(MODALITIES)),
+            present,
+            noise=None if noise is None else drawn,
+            generator=self.generator,
+        )
+        return rearrange(update, "m b n c -> (m b) n c"), rearrange(certainty, "m s b n -> b m s n")
 
     def _modality_certainty(self, token_certainty: list[Tensor], present: Tensor) -> Tensor:
         """Certainty of each modality's class token in the last block, averaged over its present senders, B x 3."""
@@ -312,13 +310,3 @@ def _spoof_classes(source_domains: tuple[str, ...], prompts: PromptKind, release
         raise ValueError(f"the released model has {RELEASED_SPOOF_CLASSES} spoof classes, got {source_domains}")
     unused = range(len(source_domains), RELEASED_SPOOF_CLASSES)
     return source_domains + tuple(f"unused-{i}" for i in unused)
-
-
-def _paired_noise(
-    noise: NoiseSource, layer: int, receiver: Modality, senders: tuple[Modality, Modality]
-) -> tuple[Tensor, Tensor]:
-    """Draws for the sender's and the receiver's queries, the two senders joined along the batch: K x (2 B) x N x d."""
-    of_sender, of_receiver = (
-        torch.cat([noise(layer, receiver, sender, stream) for sender in senders], dim=1) for stream in Stream
-    )
-    return of_sender, of_receiver
