@@ -146,6 +146,18 @@ def choice(label: str, options: Sequence[Any], value: Any) -> Any:
     )
 
 
+def several(label: str, options: Sequence[str], value: Sequence[str]) -> Any:
+    """Any number of a list."""
+    return ipywidgets.SelectMultiple(
+        options=list(options),
+        value=tuple(value),
+        rows=min(6, len(options)),
+        description=label,
+        style={"description_width": "150px"},
+        layout={"width": "620px"},
+    )
+
+
 def switch(label: str, value: bool) -> Any:
     """On or off."""
     return ipywidgets.Checkbox(value=value, description=label, indent=False)

@@ -22,6 +22,7 @@ from mmdg_lite.configuration import write_json
 KERNEL = "python3"
 # metadata that is kept on a cell; the rest belongs to tools (papermill's timings, editors' state)
 CELL_KEYS = ("tags", "jupyter", "nbgrader")
+WIDGET = "application/vnd.jupyter.widget-view+json"
 ADDRESS = re.compile(r"(?<= at )0x[0-9a-f]{6,}")
 
 
@@ -104,7 +105,7 @@ def parameter_names(notebook: NotebookNode) -> list[str]:
 def clean(notebook: NotebookNode, *, places: Sequence[str | Path] = ()) -> NotebookNode:
     """A copy of an executed notebook that is fit to be committed.
 
-    Removed: widget state, papermill's metadata and injected cell, tools' cell metadata, progress bars on stderr,
+    Removed: widgets and their state (an explorer's picture stays), papermill's metadata and injected cell, tools' cell metadata, progress bars on stderr,
     memory addresses in outputs. Kept: sources, tags, outputs, execution counts (renumbered from 1). `places`:
     absolute folders whose mention in outputs is replaced by ".". Cell ids are numbered, so that cleaning twice
     changes nothing.
@@ -128,8 +129,9 @@ def clean(notebook: NotebookNode, *, places: Sequence[str | Path] = ()) -> Noteb
 
 
 def _is_kept(output: NotebookNode) -> bool:
-    is_widget = "application/vnd.jupyter.widget-view+json" in output.get("data", {})
-    return not is_widget and output.get("name") != "stderr"
+    """Not what goes to stderr, nor a widget that has no picture to stand for it."""
+    data = output.get("data", {})
+    return output.get("name") != "stderr" and (WIDGET not in data or "image/png" in data)
 
 
 def _clean_output(output: NotebookNode, count: int | None, places: Sequence[str | Path]) -> NotebookNode:
@@ -147,6 +149,7 @@ def _clean_output(output: NotebookNode, count: int | None, places: Sequence[str 
             value = value.replace(place, ".")
         return ADDRESS.sub("0x…", value)
 
+    output.get("data", {}).pop(WIDGET, None)
     if "text" in output:
         output["text"] = tidy(output["text"])
     for kind in output.get("data", {}):

@@ -37,7 +37,7 @@ def triplet(faces: FaceArrays, index: int = 0, *, title: str | None = None) -> F
     figure = new_figure((7.2, 2.7))
     grid = figure.subplots(1, 3)
     for axes, modality in zip(grid, MODALITIES, strict=True):
-        _show(axes, faces[modality.value][index])
+        show_image(axes, faces[modality.value][index])
         axes.set_title(NAMES[modality.value])
     figure.suptitle(title if title is not None else _caption(faces, index), x=0.02, ha="left", fontsize="medium")
     return figure
@@ -57,7 +57,7 @@ def contact_sheet(rows: Sequence[tuple[str, FaceArrays]], *, columns: int = 6) -
                 axes = grid[3 * r + m, c]
                 axes.set_axis_off()
                 if c < len(faces):
-                    _show(axes, faces[modality.value][c])
+                    show_image(axes, faces[modality.value][c])
                     if m == 0:
                         axes.set_title(faces.species[c], fontsize="x-small", loc="center")
             first = grid[3 * r + m, 0]
@@ -90,9 +90,9 @@ def certainty_maps(
     grid = figure.subplots(2, len(maps), squeeze=False)
     for k, (image, values) in enumerate(zip(images, maps, strict=True)):
         array = np.asarray(image)
-        _show(grid[0, k], array)
+        show_image(grid[0, k], array)
         grid[0, k].set_title(titles[k])
-        _show(grid[1, k], array)
+        show_image(grid[1, k], array)
         extent = (-0.5, array.shape[-1] - 0.5, array.shape[-2] - 0.5, -0.5)
         drawn = grid[1, k].imshow(values, extent=extent, alpha=0.65, vmin=limits[0], vmax=limits[1])
         grid[1, k].set_title(f"mean {values.mean():.2f}", fontsize="small")
@@ -110,7 +110,7 @@ def token_map(certainty: ArrayLike) -> NDArray[np.float64]:
     raise ValueError(f"{len(values)} tokens are neither a square of patches nor one more")
 
 
-def _show(axes: Axes, image: NDArray[np.uint8]) -> None:
+def show_image(axes: Axes, image: NDArray[np.uint8]) -> None:
     """C x H x W uint8; one channel is shown in grey on the full range, so that brightness stays comparable."""
     axes.set_axis_off()
     if image.shape[0] == 1:

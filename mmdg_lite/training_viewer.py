@@ -1,4 +1,4 @@
-"""How several runs balanced their modalities, side by side: averages of losses, who is fastest, conflicts, gradients."""
+"""How several runs balanced their modalities, side by side: loss averages, who is fastest, conflicts, gradients."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
