@@ -162,9 +162,9 @@ def picture(seen: Look, *, limits: tuple[float, float] = (0.04, 0.14)) -> Figure
     kind = seen.faces.species[0].replace("_", " ")
     title = f"{kind}: score {seen.score:.2f}, decided {seen.decision}"
     figure.suptitle(title, x=0.66, y=0.98, ha="left", fontsize="medium", weight="bold")
-    _texts(figure.add_axes((0.66, 0.67, 0.32, 0.2)), seen)
+    _texts(figure.add_axes((0.66, 0.68, 0.32, 0.18)), seen)
     _score(figure.add_axes((0.66, 0.47, 0.32, 0.07)), seen)
-    _shapley(figure.add_axes((0.66, 0.12, 0.32, 0.2)), seen)
+    _shapley(figure.add_axes((0.66, 0.12, 0.32, 0.19)), seen)
     return figure
 
 
@@ -211,10 +211,9 @@ def _texts(axes: Axes, seen: Look) -> None:
 def _score(axes: Axes, seen: Look) -> None:
     axes.barh([""], [seen.score], color="0.35", height=0.7)
     axes.axvline(seen.threshold, color="black", linestyle="--", linewidth=1.2)
-    axes.text(seen.threshold, -0.55, f"threshold {seen.threshold:.2f}", ha="center", va="bottom", fontsize=7)
     axes.set(xlim=(0, 1), yticks=[])
     axes.tick_params(labelsize=8)
-    axes.set_xlabel("score of the head, P(live)", fontsize="small")
+    axes.set_title(f"score of the head, P(live); dashed: threshold {seen.threshold:.2f}", fontsize="small")
 
 
 def _shapley(axes: Axes, seen: Look) -> None:

@@ -45,10 +45,9 @@ def picture(histories: Mapping[str, pd.DataFrame], *, window: int = 1) -> Figure
         raise ValueError(f"the window is {window}: choose 1 logged step or more")
     figure = new_figure((min(3.3 * len(histories) + 0.6, 12), 7.2))
     figure.set_layout_engine("none")
-    grid = figure.subplots(len(PANELS), len(histories), squeeze=False, sharex="col", sharey="row")
-    figure.subplots_adjust(
-        left=0.75 / figure.get_figwidth(), right=0.98, top=0.94, bottom=0.07, hspace=0.18, wspace=0.08
-    )
+    edges = {"left": 0.95 / figure.get_figwidth(), "right": 0.98, "top": 0.94, "bottom": 0.07}
+    spaces = edges | {"hspace": 0.18, "wspace": 0.08}
+    grid = figure.subplots(len(PANELS), len(histories), squeeze=False, sharex="col", sharey="row", gridspec_kw=spaces)
     for column, (name, history) in enumerate(histories.items()):
         for row, (label, draw_panel) in enumerate(PANELS):
             axes = grid[row, column]
@@ -137,8 +136,8 @@ def _not_recorded(axes: Axes) -> None:
 
 
 PANELS: tuple[Panel, ...] = (
-    ("loss average, nats", _lines("average_", log=False)),
+    ("loss average,\nnats", _lines("average_", log=False)),
     ("fastest", _fastest),
-    ("conflicts, share of pairs", _conflicts),
-    ("gradient norm, no unit", _lines("gradient_norm_", log=True)),
+    ("conflicts,\nshare of pairs", _conflicts),
+    ("gradient norm,\nno unit", _lines("gradient_norm_", log=True)),
 )
