@@ -191,13 +191,15 @@ class MMDGPlusPlus(MultimodalModel):
         else:
             features = torch.where(present[..., None], features, torch.zeros_like(features))
             head_input = functional.normalize(features, dim=-1)
+        modality_logits = self._modality_logits(features)
         return Output(
             logits=self.head(rearrange(head_input, "b m d -> b (m d)")),
-            modality_logits=self._modality_logits(features),
+            modality_logits=torch.stack(modality_logits, dim=1),
             features=features,
             certainty=self._modality_certainty(token_certainty, present),
             token_certainty=tuple(token_certainty),
             present=present,
+            separate_logits=modality_logits,
         )
 
     def _adapters(self, receiver: Modality) -> nn.ModuleList:
@@ -233,14 +235,15 @@ class MMDGPlusPlus(MultimodalModel):
         weight = counted.to(of_class_token.dtype)
         return (of_class_token * weight).sum(dim=-1) / weight.sum(dim=-1)
 
-    def _modality_logits(self, features: Tensor) -> Tensor:
-        """One classifier's logits per modality, B x 3 x D to B x 3 x classes, class 0 live."""
-        unit = functional.normalize(features, dim=-1)
+    def _modality_logits(self, features: Tensor) -> list[Tensor]:
+        """One classifier's logits per modality, B x 3 x D to three tensors B x classes, class 0 live."""
+        unit = functional.normalize(features, dim=-1).unbind(dim=1)  # each B x D
         if self.prompts is not None:
             scale = self.clip.logit_scale.exp()
-            return scale * torch.einsum("bmd,mcd->bmc", unit, self.prompts().to(unit.dtype))
+            texts = self.prompts.by_modality() if torch.is_grad_enabled() else self.prompts()
+            return [scale * own @ text.to(own.dtype).mT for own, text in zip(unit, texts, strict=True)]
         assert self.classifiers is not None
-        return torch.stack([self.classifiers[m.value](unit[:, m.index]) for m in MODALITIES], dim=1)
+        return [self.classifiers[m.value](own) for m, own in zip(MODALITIES, unit, strict=True)]
 
 
 @dataclass(frozen=True)

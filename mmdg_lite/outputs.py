@@ -1,5 +1,6 @@
 """What a model says about a batch, and the losses that follow from it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +26,8 @@ class Output:
     token_certainty: one tensor per block, B x 3 receivers x 2 senders x N (senders in the usual order); empty for
         models without adapters.
     present: B x 3 bools.
+    separate_logits: `modality_logits` as one tensor B x classes per modality. What goes back from one of them passes
+        its own classifier only, where from the joined tensor it would take zeros through the others'.
     """
 
     logits: Tensor
@@ -33,6 +36,7 @@ class Output:
     certainty: Tensor
     token_certainty: tuple[Tensor, ...]
     present: Tensor
+    separate_logits: Sequence[Tensor] | None = None
 
     def score(self) -> Tensor:
         """P(live) by the head, B, in [0, 1]."""
@@ -82,11 +86,12 @@ def losses(output: Output, batch: Batch) -> Losses:
     """Losses of one batch (MMDG++, L_total and L_m): each modality's is averaged over the samples that have it."""
     label = batch["label"]
     target = class_targets(label, batch["domain"], output.modality_logits.shape[-1])  # B
+    separate = output.separate_logits or output.modality_logits.unbind(dim=1)
     per_modality: list[Tensor | None] = []
     for m in range(len(MODALITIES)):
         members = output.present[:, m]
         if bool(members.any()):
-            per_modality.append(functional.cross_entropy(output.modality_logits[members, m].float(), target[members]))
+            per_modality.append(functional.cross_entropy(separate[m][members].float(), target[members]))
         else:
             per_modality.append(None)
     r, d, i = per_modality

@@ -8,12 +8,13 @@ tokens of hand-written sentences (`templates.py`).
 from collections.abc import Sequence
 
 import torch
-from einops import rearrange, repeat
+from einops import reduce, repeat
 from open_clip import CLIP
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mmdg_lite.causal_text import CausalText
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.templates import PLACEHOLDER, all_sentences
 
@@ -69,6 +70,7 @@ class AsymmetricDomainPrompts(nn.Module):
         self.register_buffer("positions", positions.long(), persistent=False)
         self.token_ids: Tensor
         self.positions: Tensor
+        self._texts = [self._causal_text(m) for m in range(len(MODALITIES))]
         width = clip.token_embedding.embedding_dim
         self.contexts = nn.ParameterDict(
             {modality.value: nn.Parameter(torch.randn(self.classes, context, width)) for modality in MODALITIES}
@@ -80,30 +82,46 @@ class AsymmetricDomainPrompts(nn.Module):
         Without gradients they are computed once and kept until a context vector changes.
         """
         if torch.is_grad_enabled():
-            return functional.normalize(self.mean_features(), dim=-1)
+            return torch.stack(self.by_modality())
         contexts = list(self.contexts.values())
         if self._kept is None or not all(map(_same, self._kept[0], contexts)):
-            features = functional.normalize(self.mean_features(), dim=-1)
-            self._kept = [context.detach().clone() for context in contexts], features
+            self._kept = [context.detach().clone() for context in contexts], torch.stack(self.by_modality())
         return self._kept[1]
+
+    def by_modality(self) -> list[Tensor]:
+        """What `forward` gives, computed anew, as one tensor (1 + S) x D per modality.
+
+        A loss on one of them goes back through that modality's sentences only; through the joined tensor it would take
+        zeros through the others'.
+        """
+        return [functional.normalize(self._modality_features(m), dim=-1) for m in range(len(MODALITIES))]
 
     def mean_features(self) -> Tensor:
         """Class features before normalisation: the mean over the sentences, modalities x (1 + S) x D."""
-        # one pass per modality: each modality's loss then goes back through its own third of the sentences only
         return torch.stack([self._modality_features(m) for m in range(len(MODALITIES))])
 
-    def _modality_features(self, m: int) -> Tensor:
-        """Class features of one modality, (1 + S) x D."""
-        ids = torch.cat([self.token_ids[m, :1], repeat(self.token_ids[m, 1], "t l -> s t l", s=self.classes - 1)])
-        where = torch.cat([self.positions[m, :1], repeat(self.positions[m, 1], "t n -> s t n", s=self.classes - 1)])
+    def embedded(self, m: int) -> Tensor:
+        """Token embeddings of one modality's sentences with the contexts in place, (classes sentences) x length x width."""
+        ids, places = self._of_classes(self.token_ids[m]), self._of_classes(self.positions[m])
         context = self.contexts[MODALITIES[m].value]  # classes x context x width
-        sentences = ids.shape[1]
-        embedded = self._clip[0].token_embedding(rearrange(ids, "c t l -> (c t) l"))  # (c t) x length x width
-        embedded = embedded.to(context.dtype)
-        target = repeat(where, "c t n -> (c t) n w", w=embedded.shape[-1])
-        embedded = embedded.scatter(1, target, repeat(context, "c n w -> (c t) n w", t=sentences))
-        features = encode_embedded(self._clip[0], embedded, rearrange(ids, "c t l -> (c t) l").argmax(dim=-1))
-        return rearrange(features, "(c t) d -> c t d", t=sentences).mean(dim=1)
+        tokens = self._clip[0].token_embedding(ids).to(context.dtype)  # (c t) x length x width
+        target = repeat(places, "s n -> s n w", w=tokens.shape[-1])
+        return tokens.scatter(1, target, repeat(context, "c n w -> (c t) n w", t=self.token_ids.shape[2]))
+
+    def _modality_features(self, m: int) -> Tensor:
+        """Class features of one modality before normalisation, (1 + S) x D."""
+        return reduce(self._texts[m].encode(self.embedded(m)), "(c t) d -> c d", "mean", c=self.classes)
+
+    def _causal_text(self, m: int) -> CausalText:
+        """The encoder of one modality's sentences, which change from the first context vector on."""
+        end = self._of_classes(self.token_ids[m]).argmax(dim=-1)  # (c t)
+        places = self._of_classes(self.positions[m])  # (c t) x context
+        return CausalText(self._clip[0], places.amin(dim=-1) if places.shape[-1] else end, end)
+
+    def _of_classes(self, values: Tensor) -> Tensor:
+        """2 x sentences x ... (live, spoof) to (classes sentences) x ..., the spoofs' once for every spoof class."""
+        live, spoof = values
+        return torch.cat([live, repeat(spoof, "t ... -> (s t) ...", s=self.classes - 1)])
 
 
 def _same(first: Tensor, second: Tensor) -> bool:

@@ -94,7 +94,7 @@ def recorded_model(folder: Path, *, samples: int = 50, placed: bool = False) -> 
     model.load_state_dict(convert_state_dict(model_weights(folder)))
     if token_ids is None:
         text = functional.normalize(recorded_text(load(folder, IO)), dim=-1)
-        model.prompts.forward = lambda: text
+        model.prompts.by_modality = lambda: list(text)
     return model
 
 
