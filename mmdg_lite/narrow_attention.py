@@ -25,7 +25,9 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """
     if query.shape[-1] > 1 or query.device.type != "cpu":
         return functional.scaled_dot_product_attention(query, key, value)
-    return _ScalarAttention.apply(query[..., 0], key[..., 0], value[..., 0])[..., None]
+    # the weights would inherit the heads' strides, in which products with them are slow
+    scalars = (x[..., 0].contiguous() for x in (query, key, value))
+    return _ScalarAttention.apply(*scalars)[..., None]
 
 
 class _ScalarAttention(torch.autograd.Function):
