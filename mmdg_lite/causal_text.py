@@ -1,8 +1,8 @@
 """CLIP's text side for sentences of which only the end changes.
 
-The text transformer is causal and frozen: what stands before the first token that changes is the same at every step, and
-so are its keys and values in every block. They are computed once; afterwards only the tail of each sentence, from the
-first changing token to the end of the text, goes through the blocks and attends to them. Same values, less work.
+The text transformer is causal and frozen: what stands before the first token that changes is the same at every step,
+and so are its keys and values in every block. They are computed once; afterwards only the tail of each sentence, from
+the first changing token to the end of the text, goes through the blocks and attends to them. Same values, less work.
 """
 
 from dataclasses import dataclass
@@ -72,7 +72,11 @@ class CausalText:
         """What is constant, made anew when weights, device or precision are no longer those it was made with."""
         device = x.device.type
         precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        weights = [self.clip.token_embedding.weight, self.clip.positional_embedding, *self.clip.transformer.parameters()]
+        weights = [
+            self.clip.token_embedding.weight,
+            self.clip.positional_embedding,
+            *self.clip.transformer.parameters(),
+        ]
         made_with = (x.device, x.dtype, precision, *((id(weight), weight._version) for weight in weights))
         if self._kept is None or self._kept.made_with != made_with:
             with torch.inference_mode(False), torch.no_grad():  # usable in training, wherever it was made

@@ -101,7 +101,7 @@ class AsymmetricDomainPrompts(nn.Module):
         return torch.stack([self._modality_features(m) for m in range(len(MODALITIES))])
 
     def embedded(self, m: int) -> Tensor:
-        """Token embeddings of one modality's sentences with the contexts in place, (classes sentences) x length x width."""
+        """Token embeddings of one modality's sentences, contexts in place, (classes sentences) x length x width."""
         ids, places = self._of_classes(self.token_ids[m]), self._of_classes(self.positions[m])
         context = self.contexts[MODALITIES[m].value]  # classes x context x width
         tokens = self._clip[0].token_embedding(ids).to(context.dtype)  # (c t) x length x width
