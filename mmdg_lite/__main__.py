@@ -121,13 +121,12 @@ def _train(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument(
         "--out", type=Path, help="the run's folder; without it runs/PROFILE/PROTOCOL/SETTING/METHOD/seedN"
     )
-    command.add_argument(
-        "--set",
-        nargs="+",
-        default=[],
-        metavar="PART.NAME=VALUE",
-        help="change settings, for example training.steps=500",
-    )
+    _set(command)
+
+
+def _set(command: argparse.ArgumentParser) -> None:
+    text = "change settings, for example training.steps=500"
+    command.add_argument("--set", nargs="+", default=[], metavar="PART.NAME=VALUE", help=text)
 
 
 def _changes(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -188,6 +187,8 @@ def _reproduce(commands: "Commands[argparse.ArgumentParser]") -> None:
             data_root=options.data_root,
             device=options.device,
             workers=options.workers,
+            scheduler=options.scheduler,
+            changes=_changes(options.set) or None,
         )
         return 0
 
@@ -200,7 +201,9 @@ def _reproduce(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("--out", type=Path, help="folder for everything; without it runs/PROFILE")
     command.add_argument("--data-root", help="folder of converted data sets; without it the synthetic domains")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    command.add_argument("--workers", type=int, default=2, help="runs at a time")
+    command.add_argument("--workers", type=int, default=2, help="runs at a time on this machine")
+    command.add_argument("--scheduler", help="address of a running Dask scheduler, such as tcp://127.0.0.1:8786")
+    _set(command)
 
 
 def _tables(commands: "Commands[argparse.ArgumentParser]") -> None:

@@ -1,45 +1,22 @@
-"""A grid of independent runs: planned, executed side by side by papermill on notebook 06, resumed where it stopped."""
+"""A grid of independent runs: planned, executed side by side, resumed where it stopped."""
 
 import os
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from tqdm.auto import tqdm
 
+from mmdg_lite.dask_workers import on_dask
 from mmdg_lite.data.protocols import PROTOCOLS
+from mmdg_lite.execution import Outcome, PlannedRun, execute_run
 from mmdg_lite.methods import method as find_method
-from mmdg_lite.notebooks import NotebookFailed, execute
-from mmdg_lite.runs import RunConfig, RunFolder, configure
+from mmdg_lite.progress_table import ProgressTable
+from mmdg_lite.run_times import RunTimes
+from mmdg_lite.runs import RunFolder, configure
 
 TRAINING_NOTEBOOK = "06_training.ipynb"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedRun:
-    """A run that has still to be made, or is finished already."""
-
-    config: RunConfig
-    folder: Path
-    notebook: Path  # where its executed notebook goes
-
-    @property
-    def finished(self) -> bool:
-        """Whether its result is there."""
-        return RunFolder(self.folder).finished
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of a run: `error` is empty if it finished."""
-
-    name: str
-    seconds: float
-    error: str = ""
 
 
 def plan(
@@ -51,17 +28,21 @@ def plan(
     out: Path,
     device: str = "auto",
     data_root: str | None = None,
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[PlannedRun]:
     """Every run of the grid, in the order protocol, seed, setting, method.
 
     P1 and P2 share their runs: every run is tested with modalities missing too. P4 on synthetic data covers all
-    domains, on real data those that have the species.
+    domains, on real data those that have the species. `changes`: settings of the profile to change in every run, by
+    part ("data", "model", "training") and name.
 
     Raises:
-        ValueError: an unknown profile, protocol or method (naming those there are).
+        ValueError: an unknown profile, protocol or method (naming those there are), or an unknown setting.
     """
     for name in methods:
         find_method(name)
+    parts = {part: dict(values) for part, values in (changes or {}).items()}
+    cache: dict[str, Any] = {"cache": str(out / "cache")} if data_root is None else {}
     planned = []
     for protocol in dict.fromkeys("P1" if name == "P2" else name for name in protocols):
         if protocol not in PROTOCOLS:
@@ -72,21 +53,40 @@ def plan(
                 for name in methods:
                     config = configure(
                         profile, protocol=protocol, setting=setting, method=name, seed=seed, device=device,
-                        data_root=data_root, data={"cache": str(out / "cache")} if data_root is None else None,
+                        data_root=data_root, **(parts | {"data": cache | parts.get("data", {})}),
                     )  # fmt: skip
-                    folder = out / "runs" / config.name
-                    notebook = out / "notebooks" / config.name.replace("/", "_")
+                    notebook = out / "notebooks" / f"{config.name.replace('/', '_')}.ipynb"
                     planned.append(
-                        PlannedRun(config=config, folder=folder, notebook=notebook.with_name(f"{notebook.name}.ipynb"))
+                        PlannedRun(config=config, folder=out / "runs" / config.name, notebook=notebook, changes=parts)
                     )
     return planned
 
 
-def run_grid(planned: Sequence[PlannedRun], *, notebooks: Path, workers: int, progress: bool = True) -> list[Outcome]:
-    """Execute the unfinished runs, `workers` at a time; one failure does not stop the others.
+def run_grid(
+    planned: Sequence[PlannedRun],
+    *,
+    notebooks: Path,
+    workers: int,
+    scheduler: str | None = None,
+    times: RunTimes | None = None,
+    progress: bool = True,
+) -> list[Outcome]:
+    """Execute the unfinished runs; one failure does not stop the others.
 
-    Returns the outcome of every run that was executed now. Raises `RuntimeError` if a folder holds a run of another
-    configuration (naming what differs).
+    Args:
+        planned: from `plan`.
+        notebooks: folder of the numbered notebooks, of which 06 is executed.
+        workers: runs at a time on this machine; one runs in this very process.
+        scheduler: address of a running Dask scheduler, whose workers take the place of those of this machine.
+        times: of earlier runs, for the time that is left.
+        progress: show the progress table.
+
+    Returns:
+        The outcome of every run that was executed now.
+
+    Raises:
+        RuntimeError: a folder holds a run of another configuration (naming what differs).
+        ConnectionError: there is no such scheduler, or it has no worker.
     """
     for run in planned:
         RunFolder(run.folder).check(run.config)
@@ -94,42 +94,20 @@ def run_grid(planned: Sequence[PlannedRun], *, notebooks: Path, workers: int, pr
     outcomes: list[Outcome] = []
     if not waiting:
         return outcomes
-    bar = tqdm(total=len(planned), initial=len(planned) - len(waiting), desc="runs", unit="run", disable=not progress)
-    with bar, ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool, _SharedCores(workers):
-        futures = [pool.submit(execute_run, run, notebooks / TRAINING_NOTEBOOK) for run in waiting]
-        for outcome in _completed(futures):
-            outcomes.append(outcome)
-            bar.update()
-            state = "FAILED" if outcome.error else "done"
-            bar.write(f"  {state} {outcome.name} ({outcome.seconds:.0f} s)")
+    notebook = notebooks / TRAINING_NOTEBOOK
+    table = ProgressTable(planned, workers=workers, times=times or RunTimes(), enabled=progress)
+    reports: Iterator[Outcome | None]
+    if scheduler is None and workers == 1:
+        reports = _one_by_one(waiting, notebook)
+    else:
+        environment = worker_environment(workers)
+        reports = on_dask(waiting, notebook, workers=workers, scheduler=scheduler, environment=environment)
+    table.show(outcomes)
+    for outcome in reports:
+        outcomes += [outcome] if outcome else []
+        table.show(outcomes)
+    table.close(outcomes)
     return outcomes
-
-
-def execute_run(run: PlannedRun, notebook: Path) -> Outcome:
-    """Execute one run by papermill; an error becomes part of the outcome."""
-    started = time.perf_counter()
-    config = run.config
-    parameters = {
-        "profile": config.profile,
-        "seed": config.seed,
-        "device": config.device,
-        "data_root": config.data.root or "",
-        "out_dir": str(run.folder.resolve()),
-        "protocol": config.protocol,
-        "setting": config.setting,
-        "method": config.method,
-        "cache": str(Path(config.data.cache).resolve()) if config.data.cache else "",
-    }
-    error = ""
-    try:
-        execute(notebook, parameters=parameters, out=run.notebook, progress=False)
-    except NotebookFailed as failure:
-        error = str(failure)
-    except Exception as failure:  # such as a kernel that ran out of memory: the other runs go on
-        error = f"{type(failure).__name__}: {failure}"
-    if not error and not run.finished:
-        error = f"the notebook came to its end, but {run.folder} has no result"
-    return Outcome(name=config.name, seconds=time.perf_counter() - started, error=error)
 
 
 def overview(planned: Sequence[PlannedRun]) -> pd.DataFrame:
@@ -141,35 +119,30 @@ def overview(planned: Sequence[PlannedRun]) -> pd.DataFrame:
     return pd.DataFrame(rows).groupby(["protocol", "method"], sort=False).sum().reset_index()
 
 
-class _SharedCores:
+def worker_environment(workers: int) -> dict[str, str]:
     """Environment of worker processes: cores divided between them, freed memory kept instead of returned."""
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    memory = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31)}
+    return dict.fromkeys(names, threads) | memory
 
-    def __init__(self, workers: int) -> None:
-        self.values = {
-            "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers)),
-            "MALLOC_MMAP_THRESHOLD_": str(2**30),
-            "MALLOC_TRIM_THRESHOLD_": str(2**31),
-        }
-        self.before: dict[str, str | None] = {}
 
-    def __enter__(self) -> None:
-        self.before = {name: os.environ.get(name) for name in self.values}
-        os.environ.update(self.values)
+def _one_by_one(runs: Sequence[PlannedRun], notebook: Path) -> Iterator[Outcome]:
+    with _environment(worker_environment(1)):
+        for run in runs:
+            yield execute_run(run, notebook)
 
-    def __exit__(self, *_: object) -> None:
-        for name, value in self.before.items():
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """While it lasts, these are the environment's values."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _completed(futures: Sequence["Future[Outcome]"]) -> Iterator[Outcome]:
-    """Outcomes as they come; on an interruption the runs that have not begun are given up."""
-    try:
-        for future in as_completed(futures):
-            yield future.result()
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise

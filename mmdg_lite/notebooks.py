@@ -24,15 +24,16 @@ KERNEL = "python3"
 CELL_KEYS = ("tags", "jupyter", "nbgrader")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ADDRESS = re.compile(r"(?<= at )0x[0-9a-f]{6,}")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # of IPython's tracebacks
 
 
 class NotebookFailed(RuntimeError):
     """A cell raised. The message holds the cell's source and the error; `.path` is the notebook as far as it
-    got."""
+    got, `.traceback` the whole way to the error as plain text."""
 
-    def __init__(self, message: str, *, path: Path) -> None:
+    def __init__(self, message: str, *, path: Path, traceback: str = "") -> None:
         super().__init__(message)
-        self.path = path
+        self.path, self.traceback = path, traceback
 
 
 @contextmanager
@@ -88,7 +89,8 @@ def execute(
             )
     except papermill.PapermillExecutionError as error:
         where = f"{path.name}, cell {error.exec_count}: {error.ename}: {error.evalue}"
-        raise NotebookFailed(f"{where}\n\n{error.source}\n\n(executed so far: {out})", path=out) from error
+        message = f"{where}\n\n{error.source}\n\n(executed so far: {out})"
+        raise NotebookFailed(message, path=out, traceback=COLOUR.sub("", "\n".join(error.traceback))) from error
     return out
 
 

@@ -1,17 +1,22 @@
 """The reproduction in one call: notebooks, every run of a grid, tables and figures from their scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
-from mmdg_lite.grid import TRAINING_NOTEBOOK, Outcome, overview, plan, run_grid
+from mmdg_lite.execution import FAILURE, Outcome
+from mmdg_lite.grid import TRAINING_NOTEBOOK, overview, plan, run_grid
 from mmdg_lite.notebooks import execute
+from mmdg_lite.paper_settings import paper_settings
 from mmdg_lite.results import collect
+from mmdg_lite.run_times import RunTimes, estimate
 from mmdg_lite.table_text import grid
 from mmdg_lite.tables import table
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+COMMITTED = NOTEBOOKS.parent / "figures" / "scores"  # runs whose times are known
 INTRODUCTION = ("00_quickstart.ipynb", "01_data_preparation.ipynb")
 TABLES_NOTEBOOK = "07_reproduction.ipynb"
 MOST_LINES, LONGEST_LINE = 12, 300  # of each failed run's message
@@ -32,6 +37,8 @@ def reproduce(
     data_root: str | Path | None = None,
     device: str = "auto",
     workers: int = 2,
+    scheduler: str | None = None,
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
     progress: bool = True,
 ) -> Path:
     """Execute the introductory notebooks, the grid's runs and the notebook of tables, going on from what is finished.
@@ -44,8 +51,11 @@ def reproduce(
         out: folder for runs, executed notebooks, tables and figures.
         data_root: folder of converted data sets; None: the synthetic domains.
         device: "auto", "cpu", "cuda" or "mps".
-        workers: runs at a time.
-        progress: show progress bars and print the table.
+        workers: runs at a time on this machine.
+        scheduler: address of a running Dask scheduler whose workers make the runs instead; they need this environment
+            and the same folders.
+        changes: settings of the profile to change, by part ("data", "model", "training") and name.
+        progress: show plan, progress and the table.
 
     Returns:
         The folder `out`.
@@ -58,19 +68,31 @@ def reproduce(
     if not (NOTEBOOKS / TRAINING_NOTEBOOK).is_file():
         raise FileNotFoundError(f"{NOTEBOOKS} has no notebooks: run from a clone of the repository (pip install -e .)")
     root = str(Path(data_root).resolve()) if data_root is not None else None
-    planned = plan(profile, protocols=protocols, methods=methods, seeds=seeds, out=out, device=device, data_root=root)
+    planned = plan(
+        profile, protocols=protocols, methods=methods, seeds=seeds, out=out, device=device, data_root=root,
+        changes=changes,
+    )  # fmt: skip
+    times = RunTimes.recorded(COMMITTED, out / "runs")
     if progress:
         print(overview(planned).to_string(index=False))
+        print(estimate(planned, workers=workers, times=times))
+        if profile == "paper":
+            print(
+                f"\nsettings of {planned[0].config.name}\n{paper_settings(planned[0].config).to_string(index=False)}\n"
+            )
     common = {"profile": profile, "seed": seeds[0], "device": device, "data_root": root or ""}
     for name in tqdm(INTRODUCTION, desc="introduction", unit="notebook", disable=not progress):
         _execute_once(name, common, out)
-    outcomes = run_grid(planned, notebooks=NOTEBOOKS, workers=workers, progress=progress)
+    outcomes = run_grid(
+        planned, notebooks=NOTEBOOKS, workers=workers, scheduler=scheduler, times=times, progress=progress
+    )
     failures = [outcome for outcome in outcomes if outcome.error]
     if failures:
         shown = "\n\n".join(_shown(failure) for failure in failures[:2])
         raise ReproductionFailed(
             f"{len(failures)} of {len(planned)} runs failed; the others are kept. Executed notebooks are in "
-            f"{out / 'notebooks'}; the same command tries the failed runs again.\n\n{shown}"
+            f"{out / 'notebooks'}, tracebacks in {FAILURE} of each run's folder; the same command tries the failed "
+            f"runs again.\n\n{shown}"
         )
     tables = out / "notebooks" / TABLES_NOTEBOOK
     parameters = common | {"runs": str(out / "runs"), "out_dir": str(out)}

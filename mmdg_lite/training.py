@@ -9,9 +9,10 @@ from mmdg_lite.configuration import write_json
 from mmdg_lite.data.dataset import FaceDataset
 from mmdg_lite.evaluation import TEST_MISSING, Scored, model_scorer, score, score_file, summarise
 from mmdg_lite.linear_probe import fit_probe
+from mmdg_lite.memory import peak_memory
 from mmdg_lite.methods import method
 from mmdg_lite.modality import Modality
-from mmdg_lite.runs import RunConfig, RunFolder
+from mmdg_lite.runs import RunConfig, RunFolder, resolve_device
 from mmdg_lite.setting_data import SettingData, load_setting
 from mmdg_lite.trainer import Trainer
 
@@ -61,7 +62,8 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
                 scored.write(run.scores / name)
                 tests[name.removesuffix(".csv.gz")] = scored
         seconds = round(time.perf_counter() - started, 1)
-        write_json(run.result, summarise(validation, tests) | made | {"seconds": seconds})
+        cost = {"seconds": seconds} | peak_memory(resolve_device(config.device))
+        write_json(run.result, summarise(validation, tests) | made | cost)
     return run.path
 
 

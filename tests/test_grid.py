@@ -1,7 +1,6 @@
 """The grid of runs: what is planned, what one failure does to the others, what a second call repeats."""
 
 import json
-from concurrent.futures import Future
 from dataclasses import replace
 
 import nbformat
@@ -9,7 +8,8 @@ import pytest
 
 from mmdg_lite.configuration import write_json
 from mmdg_lite.data.protocols import PROTOCOLS
-from mmdg_lite.grid import TRAINING_NOTEBOOK, execute_run, overview, plan, run_grid
+from mmdg_lite.execution import execute_run
+from mmdg_lite.grid import TRAINING_NOTEBOOK, overview, plan, run_grid
 from mmdg_lite.runs import configure
 
 # finishes a run, counts how often, and fails for one method
@@ -37,7 +37,7 @@ def notebooks(tmp_path):
 
 def write_notebook(folder, body):
     names = ("profile", "seed", "device", "data_root", "out_dir", "protocol", "setting", "method", "cache")
-    assignments = "\n".join(f"{name} = {'0' if name == 'seed' else repr('')}" for name in names)
+    assignments = "\n".join([*(f"{name} = {'0' if name == 'seed' else repr('')}" for name in names), "changes = {}"])
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in (assignments, body)])
     book.cells[0].metadata["tags"] = ["parameters"]
     folder.mkdir(exist_ok=True)
@@ -99,25 +99,7 @@ def executions(run):
     return len(path.read_text()) if path.exists() else 0
 
 
-class SameProcess:
-    """An executor that does at once what it is given, in this process: starting another takes seconds."""
-
-    def __init__(self, *_, **__):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def submit(self, function, *arguments):
-        future = Future()
-        future.set_result(function(*arguments))
-        return future
-
-
-def test_one_failure_does_not_stop_the_others_and_only_it_is_tried_again(notebooks, tmp_path, monkeypatch):
+def test_one_failure_does_not_stop_the_others_and_only_it_is_tried_again(notebooks, tmp_path):
     runs = planned(tmp_path, methods=["head", "fusion"])[:2]
     outcomes = {outcome.name: outcome for outcome in run_grid(runs, notebooks=notebooks, workers=1, progress=False)}
     failed, fine = (outcomes[run.config.name] for run in runs)
@@ -126,10 +108,12 @@ def test_one_failure_does_not_stop_the_others_and_only_it_is_tried_again(noteboo
     assert all(run.notebook.is_file() for run in runs)
     assert json.loads((runs[1].folder / "result.json").read_text())["threads"].isdigit()
     (runs[0].folder / "mended").touch()
-    monkeypatch.setattr("mmdg_lite.grid.ProcessPoolExecutor", SameProcess)
+    failure = (runs[0].folder / "failure.txt").read_text()
+    assert "Traceback" in failure and 'raise ValueError("this one cannot be trained")' in failure
     [again] = run_grid(runs, notebooks=notebooks, workers=1, progress=False)
     assert (again.name, again.error) == (runs[0].config.name, "")
     assert [executions(run) for run in runs] == [2, 1]
+    assert not (runs[0].folder / "failure.txt").exists()
     assert run_grid(runs, notebooks=notebooks, workers=1, progress=False) == []
 
 
@@ -158,7 +142,7 @@ def test_whatever_becomes_of_a_kernel_becomes_an_outcome(body, reason, tmp_path)
 
 def test_the_notebook_is_given_what_configures_the_run(monkeypatch, tmp_path):
     given = {}
-    monkeypatch.setattr("mmdg_lite.grid.execute", lambda path, *, parameters, **_: given.update(parameters))
+    monkeypatch.setattr("mmdg_lite.execution.execute", lambda path, *, parameters, **_: given.update(parameters))
     [run] = planned(tmp_path, methods=["mmdg"], protocols=["P3"], seeds=[4])[:1]
     execute_run(run, tmp_path / TRAINING_NOTEBOOK)
     config = configure(

@@ -4,7 +4,8 @@ import nbformat
 import pytest
 
 from mmdg_lite import reproduce as module
-from mmdg_lite.grid import TRAINING_NOTEBOOK, Outcome
+from mmdg_lite.execution import Outcome
+from mmdg_lite.grid import TRAINING_NOTEBOOK
 from mmdg_lite.reproduce import INTRODUCTION, TABLES_NOTEBOOK, ReproductionFailed, reproduce
 
 COMMON = ("profile", "seed", "device", "data_root", "out_dir")

@@ -56,7 +56,8 @@ def outcome(folder):
     run = RunFolder(folder)
     model = read_checkpoint(run.model)
     result = json.loads(run.result.read_text())
-    result.pop("seconds")
+    for cost in ("seconds", "memory_mib", "device_memory_mib"):
+        result.pop(cost)
     return {
         "log": run.metrics.read_text(),
         "weights": {name: value.numpy().tobytes() for name, value in model.tensors.items()},

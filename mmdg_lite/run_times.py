@@ -1,0 +1,67 @@
+"""How long runs took, and from that how long others will take."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from mmdg_lite.execution import PlannedRun
+from mmdg_lite.results import finished_runs, read_run
+
+
+class RunTimes:
+    """Recorded seconds of finished runs, by profile, method and number of steps asked for."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[object, ...], list[float]] = defaultdict(list)
+
+    @classmethod
+    def recorded(cls, *folders: str | Path) -> "RunTimes":
+        """The times of every finished run below some folders; folders that do not exist hold none."""
+        times = cls()
+        for run in [run for folder in folders for run in finished_runs(folder)]:
+            config, result = read_run(run)
+            steps = config.get("training", {}).get("steps")
+            if isinstance(seconds := result.get("seconds"), int | float):
+                times._seconds[config["profile"], config["method"], steps].append(float(seconds))
+        return times
+
+    def expected(self, run: PlannedRun) -> float | None:
+        """Median seconds of the recorded runs like this one; None where there is none."""
+        seconds = self._seconds.get((run.config.profile, run.config.method, run.config.training.steps))
+        return median(seconds) if seconds else None
+
+    def add(self, run: PlannedRun) -> None:
+        """Record a run that is finished now."""
+        result = json.loads((run.folder / "result.json").read_text(encoding="utf-8"))
+        if isinstance(seconds := result.get("seconds"), int | float):
+            key = (run.config.profile, run.config.method, run.config.training.steps)
+            self._seconds[key].append(float(seconds))
+
+    def total(self, runs: Sequence[PlannedRun]) -> tuple[float, list[str]]:
+        """Expected seconds of all runs one after another, and the methods of those whose time is unknown."""
+        expected = [(run.config.method, self.expected(run)) for run in runs]
+        unknown = dict.fromkeys(name for name, seconds in expected if seconds is None)
+        return sum(seconds for _, seconds in expected if seconds is not None), list(unknown)
+
+
+def estimate(runs: Sequence[PlannedRun], *, workers: int, times: RunTimes) -> str:
+    """One line: how many runs there are to make, and how long that takes by the recorded runs."""
+    waiting = [run for run in runs if not run.finished]
+    if not waiting:
+        return f"{len(runs)} runs, all finished"
+    seconds, unknown = times.total(waiting)
+    counted = f"{len(runs)} runs, {len(runs) - len(waiting)} finished, {len(waiting)} to make"
+    known = sum(times.expected(run) is not None for run in waiting)
+    if not known:
+        return f"{counted}; time unknown: no finished run of these methods, profile and number of steps is recorded"
+    line = f"{counted}; about {duration(seconds / min(workers, known))} at {workers} at a time, by recorded runs"
+    return f"{line}; not counted, their time is unknown: {', '.join(unknown)}" if unknown else line
+
+
+def duration(seconds: float) -> str:
+    """Words: "40 s", "12 min", "3.5 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

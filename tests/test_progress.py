@@ -1,0 +1,101 @@
+"""What is said about a grid before and while it runs: the estimate, the table, the origin of the paper's settings."""
+
+import json
+import sys
+import time
+
+import pytest
+
+from mmdg_lite.configuration import write_json
+from mmdg_lite.execution import CURRENT, Outcome
+from mmdg_lite.grid import plan
+from mmdg_lite.memory import peak_memory
+from mmdg_lite.paper_settings import OURS, SIBLING, paper_settings
+from mmdg_lite.progress_table import ProgressTable
+from mmdg_lite.run_times import RunTimes, duration, estimate
+from mmdg_lite.runs import configure, resolve_device
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """Four runs of plain fusion, four of MMDG++."""
+    return plan("quick", protocols=["P1"], methods=["fusion", "mmdg++"], seeds=[0], out=tmp_path / "out", device="cpu")
+
+
+def finish(run, seconds):
+    write_json(run.folder / "config.json", run.config)
+    write_json(run.folder / "result.json", {"seconds": seconds, "steps": 1})
+
+
+def test_the_estimate_is_the_median_of_recorded_runs_alike(planned, tmp_path):
+    recorded = plan("quick", protocols=["P1"], methods=["fusion"], seeds=[5], out=tmp_path / "old", device="cpu")
+    for run, seconds in zip(recorded, (60, 120, 600), strict=False):
+        finish(run, seconds)
+    times = RunTimes.recorded(tmp_path / "old", tmp_path / "nowhere")
+    assert times.expected(planned[0]) == 120 and times.expected(planned[1]) is None
+    finish(planned[0], 1)
+    text = estimate(planned, workers=2, times=times)  # three runs of 120 s, two at a time
+    assert text.startswith("8 runs, 1 finished, 7 to make; about 3 min at 2 at a time")
+    assert text.endswith("time is unknown: mmdg++")
+    assert "time unknown" in estimate(planned, workers=2, times=RunTimes())
+    changed = plan(
+        "quick", protocols=["P1"], methods=["fusion"], seeds=[0], out=tmp_path, changes={"training": {"steps": 7}}
+    )
+    assert times.expected(changed[0]) is None
+
+
+def test_durations_in_words():
+    assert [duration(s) for s in (8.4, 600, 3 * 3600)] == ["8 s", "10 min", "3.0 h"]
+
+
+def test_the_table_counts_every_state_and_shows_steps(planned, capsys):
+    table = ProgressTable(planned, workers=2, times=RunTimes())
+    fusion = [run for run in planned if run.config.method == "fusion"]
+    finish(fusion[0], 100)
+    write_json(fusion[1].folder / CURRENT, {"worker": "here:1", "started": time.time() + 1})
+    (fusion[1].folder / "metrics.jsonl").write_text('{"step": 1}\n{"step": 25}\n{"step": 3')
+    write_json(planned[1].folder / CURRENT, {"worker": "gone:1", "started": 0.0})  # left by a grid that was killed
+    outcomes = [
+        Outcome(name=fusion[2].config.name, seconds=3.0, error="broken"),
+        Outcome(name=fusion[0].config.name, seconds=100.0),
+    ]
+    lines = table.lines(outcomes)
+    assert lines[0].split() == ["method", "waiting", "running", "finished", "failed"]
+    assert lines[1].split() == ["P1", "fusion", "1", "1", "1", "1"]
+    assert lines[2].split() == ["P1", "mmdg++", "4", "0", "0", "0"]
+    assert lines[3].strip() == f"{fusion[1].config.name}: step 25 of 60"
+    assert lines[-1].endswith("unknown time left")
+    table.show(outcomes)
+    printed = capsys.readouterr().out.splitlines()  # not a terminal: a line per outcome
+    assert printed[0] == f"FAILED {fusion[2].config.name} (3 s); 1 of 8 runs finished"
+    assert printed[1].startswith(f"done {fusion[0].config.name} (2 min)")
+    table.show(outcomes)
+    assert capsys.readouterr().out == ""
+    assert table.times.expected(fusion[3]) == 100
+
+
+def test_in_a_terminal_the_table_is_drawn_over_itself(planned, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    table = ProgressTable(planned, workers=2, times=RunTimes())
+    table.show([])
+    height = len(capsys.readouterr().out.splitlines())
+    table.show([])
+    assert capsys.readouterr().out.startswith(f"\x1b[{height}A\x1b[J")
+
+
+def test_known_and_chosen_settings_are_told_apart():
+    config = configure("paper", data_root="/data", training={"batch_size": 2})
+    table = paper_settings(config).set_index("setting")
+    assert table.loc["model.rate", "value"] == "2.5" and "TPAMI" in table.loc["model.rate", "origin"]
+    assert table.loc["training.learning_rate", "origin"] == SIBLING
+    assert table.loc["training.patience", "origin"] == OURS
+    assert table.loc["training.batch_size", ["value", "origin"]].tolist() == ["2", "changed"]
+
+
+def test_peak_memory_grows_with_what_is_held():
+    before = peak_memory(resolve_device("cpu"))
+    held = b"x" * (3 * before["memory_mib"] * 2**20 // 2)
+    after = peak_memory(resolve_device("cpu"))
+    assert after["memory_mib"] >= len(held) / 2**20 > before["memory_mib"] > 0
+    assert before["device_memory_mib"] is None
+    json.dumps(after)
