@@ -41,9 +41,9 @@ def every_coalition(samples: Samples) -> Samples:
 
 
 def coalition_scores(
-    scorer: Scorer, samples: Samples, *, batch_size: int = 112, progress: bool = True
+    scorer: Scorer, samples: Samples, *, batch_size: int = 28, progress: bool = True
 ) -> dict[Coalition, NDArray[np.float64]]:
-    """P(live) of n samples by each coalition, n each; 112 is 16 samples times 7 coalitions."""
+    """P(live) of n samples by each coalition, n each; 28 rows are 4 samples in 7 coalitions."""
     expanded = ArrayDataset(every_coalition(samples))
     scored = score(
         scorer, expanded, source_domains=(), batch_size=batch_size, description="coalitions", progress=progress

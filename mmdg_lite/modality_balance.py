@@ -74,17 +74,23 @@ def per_domain(measured: Mapping[str, Measured], *, rounds: int, seed: int) -> p
 
 
 def under_degradation(
-    shipped: Quickstart, domain: str, *, n: int, seed: int, severities: Sequence[float], rounds: int
+    shipped: Quickstart,
+    domain: str,
+    own: Measured,
+    *,
+    seed: int,
+    severities: Sequence[float],
+    rounds: int,
 ) -> pd.DataFrame:
     """Shapley values while one sensor at a time is degraded: columns sensor, severity, modality, value, low, high, auc.
 
-    The same faces everywhere. Severity 0, the domain's own sensors, is measured once and stands in every curve.
+    `own`: what `measure` gives for the domain's own sensors and the same seed; it is severity 0 of every curve.
     """
-    known = {0.0: measure(shipped, domain, n, seed)}
     parts = []
     for sensor in MODALITIES:
         for severity in severities:
-            found = known.get(severity) or measure(shipped, domain, n, seed, knobs=degraded(domain, sensor, severity))
+            knobs = degraded(domain, sensor, severity)
+            found = own if severity == 0 else measure(shipped, domain, len(own.labels), seed, knobs=knobs)
             values = found.shapley(rounds=rounds, rng=np.random.default_rng([seed, 99]))
             parts.append(values.assign(sensor=sensor.value, severity=severity))
     return pd.concat(parts, ignore_index=True)

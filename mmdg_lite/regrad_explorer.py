@@ -160,10 +160,11 @@ def picture(comparison: Comparison) -> Figure:
     names = list(comparison.results)
     rows = 2 if len(names) <= 6 else 3
     columns = math.ceil(len(names) / rows)
-    figure = new_figure((4.0 + 1.6 * columns, 4.1))
+    left, total = 4.4, 4.4 + 1.6 * columns  # inches
+    figure = new_figure((total, 4.1))
     figure.set_layout_engine("none")
-    share = 4.0 / (4.0 + 1.6 * columns)
-    large = figure.add_axes((0.06 * share / 0.45, 0.13, share - 0.09 * share / 0.45, 0.76))
+    share = left / total
+    large = figure.add_axes((0.75 / total, 0.13, 3.4 / total, 0.78))
     reach = 1.1 * max(1.0, *(np.abs(v).max() for v in (comparison.situation.gradients, *comparison.results.values())))
     _construction(large, comparison, reach)
     width, height = (1 - share) / columns, 0.92 / rows

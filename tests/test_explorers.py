@@ -249,7 +249,9 @@ class TestModalityBalance:
         assert table["value"].sum() == pytest.approx(table["auc"].iloc[0] - CHANCE)
         coalitions = measured["W"].auc_table()
         assert len(coalitions) == len(COALITIONS) + 1 and coalitions["AUC, %"].iloc[0] == 50
-        curves = modality_balance.under_degradation(shipped, "W", n=16, seed=0, severities=(0.0, 1.0), rounds=5)
+        curves = modality_balance.under_degradation(
+            shipped, "W", measured["W"], seed=0, severities=(0.0, 1.0), rounds=5
+        )
         start = curves[curves["severity"] == 0].groupby("modality", sort=False)["value"]
         assert (start.max() == start.min()).all()
         assert start.first().tolist() == pytest.approx(table["value"].tolist())

@@ -70,6 +70,13 @@ def test_widgets_are_removed_from_outputs_and_metadata():
     assert book.cells[0].metadata == {"tags": ["a"]}
 
 
+def test_a_widget_with_a_picture_leaves_its_picture():
+    data = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "image/png": "aaaa", "text/plain": "words"}
+    cell = new_code_cell("x", outputs=[nbformat.v4.new_output("execute_result", data=data, execution_count=3)])
+    book = notebooks.clean(new_notebook(cells=[cell]))
+    assert book.cells[0].outputs[0].data == {"image/png": "aaaa", "text/plain": "words"}
+
+
 def test_unknown_parameters_are_errors(tmp_path):
     source = written(tmp_path / "00.ipynb", "number")
     with pytest.raises(ValueError, match=r"00\.ipynb has no parameter nubmer; it has number, out_dir$"):
