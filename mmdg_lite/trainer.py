@@ -2,12 +2,7 @@
 
 import json
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -26,22 +21,20 @@ from mmdg_lite.configuration import write_text
 from mmdg_lite.data.loader import loader
 from mmdg_lite.evaluation import Scored, autocast, model_scorer, score, to_device
 from mmdg_lite.finite import NonFiniteLoss, explain, gradient_fault, loss_fault
+from mmdg_lite.interruption import Interrupted, stop_requests
 from mmdg_lite.metrics import evaluate_scores
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.models import build
+from mmdg_lite.out_of_memory import OutOfMemory, is_out_of_memory, largest_that_fits
 from mmdg_lite.outputs import Losses, Output, losses
 from mmdg_lite.regrad import ReGrad, Report
 from mmdg_lite.runs import RunConfig, RunFolder, resolve_device
 from mmdg_lite.setting_data import SettingData
 
-__all__ = ["Interrupted", "NonFiniteLoss", "Trainer"]
+__all__ = ["Interrupted", "NonFiniteLoss", "OutOfMemory", "Trainer"]
 
 LOG_EVERY = 5
 """Steps between two lines of the training log."""
-
-
-class Interrupted(RuntimeError):
-    """The run was asked to stop; its state is written and the same command goes on from there."""
 
 
 class Trainer:
@@ -84,11 +77,12 @@ class Trainer:
         Raises:
             Interrupted: SIGINT or SIGTERM arrived; the state is written.
             NonFiniteLoss: a loss, gradient or score is not finite; the last written state is kept.
+            OutOfMemory: the device cannot hold a step; the message says which batch size it could.
         """
         settings = self.config.training
         started = time.perf_counter() - self.seconds
         with (
-            _stop_requests() as requested,
+            stop_requests() as requested,
             tqdm(
                 total=settings.steps, initial=self.step, desc=self.config.method, unit="step", disable=not self.progress
             ) as bar,
@@ -96,7 +90,7 @@ class Trainer:
             while not self.is_finished():
                 epoch, start = divmod(self.step, self.batches_per_epoch)
                 for batch in self._epoch(epoch, start):
-                    record = self._train_step(batch)
+                    record = self._step_in_memory(batch)
                     self.seconds = time.perf_counter() - started
                     bar.update()
                     if record["event"] == "skipped":
@@ -200,6 +194,32 @@ class Trainer:
             pin_memory=self.device.type == "cuda",
         )
 
+    def _step_in_memory(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A step, or `OutOfMemory` with the batch size that would fit, found by trying."""
+        try:
+            return self._train_step(batch)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0] if str(error) else "no memory left"
+        # outside the handler: while the error lives, so do the tensors of the step
+        size = len(batch["id"])
+        fitting = largest_that_fits(lambda count: self._try_step(batch, count), size)
+        cure = "not even one sample fits" if fitting is None else f"batches of {fitting} fit (training.batch_size)"
+        raise OutOfMemory(
+            f"{self.device} has too little memory for step {self.step + 1} with batches of {size}: {cure}. "
+            f"Another batch size is another run and needs another folder; {self._kept_state()} ({reason})"
+        )
+
+    def _try_step(self, batch: dict[str, Any], count: int) -> None:
+        """Forward and backward passes over a batch's first samples, for their memory only."""
+        first = to_device({name: values[:count] for name, values in batch.items()}, self.device)
+        with autocast(self.device, self.config.training.precision):
+            output = self.model(first)
+            made = losses(output, first)
+        balance = ReGrad(rule=self.regrad.rule, released=self.regrad.released)
+        balance.step(made.modalities, made.total, self.branches, output.mean_certainty())
+
     def _train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One optimiser step; returns its line for the log.
 
@@ -239,8 +259,12 @@ class Trainer:
         return {"event": "skipped", "step": self.step, "fault": fault, "ids": list(ids)}
 
     def _non_finite(self, reason: str) -> NonFiniteLoss:
-        kept = f"the last state is kept in {self.run.state}" if self.run.state.is_file() else "no state was written yet"
-        return NonFiniteLoss(f"{reason}. Nothing was written at this step; {kept}")
+        return NonFiniteLoss(f"{reason}. Nothing was written at this step; {self._kept_state()}")
+
+    def _kept_state(self) -> str:
+        if self.run.state.is_file():
+            return f"the last state is kept in {self.run.state}"
+        return "no state was written yet"
 
     def _record(self, output: Output, batch_losses: Losses, report: Report) -> dict[str, Any]:
         record: dict[str, Any] = {"event": "train", "step": self.step, "loss_total": _number(batch_losses.total)}
@@ -294,22 +318,3 @@ def _number(value: torch.Tensor | float | None) -> float | None:
         return None
     plain = float(value.detach()) if isinstance(value, torch.Tensor) else float(value)
     return float(f"{plain:.6g}") if math.isfinite(plain) else None
-
-
-@contextmanager
-def _stop_requests() -> Iterator[list[int]]:
-    """While it lasts, SIGINT and SIGTERM are noted in the list instead of ending the process (main thread only)."""
-    requested: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield requested
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        requested.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield requested
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

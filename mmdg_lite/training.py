@@ -34,6 +34,7 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
     Raises:
         RuntimeError: the folder is in use or belongs to another configuration.
         trainer.Interrupted: SIGINT or SIGTERM arrived; the state was written.
+        trainer.OutOfMemory: the device cannot hold a step; the message says which batch size it could.
         trainer.NonFiniteLoss: training diverged; the last state is kept.
         checkpoints.CheckpointError: the written state is damaged or not of this run (naming the file).
     """

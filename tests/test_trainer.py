@@ -1,5 +1,6 @@
 """Training: the same bits for the same seed, however often it was interrupted; what it logs, keeps and refuses."""
 
+import errno
 import json
 import math
 import os
@@ -22,9 +23,9 @@ from mmdg_lite.models import build
 from mmdg_lite.outputs import Losses
 from mmdg_lite.regrad import ReGrad
 from mmdg_lite.runs import RunFolder
-from mmdg_lite.trainer import Interrupted, NonFiniteLoss, Trainer
+from mmdg_lite.trainer import Interrupted, NonFiniteLoss, OutOfMemory, Trainer
 from mmdg_lite.training import train
-from tests.support.small_runs import STEPS, small_config, small_data, small_run
+from tests.support.small_runs import SMALLEST_STATE, STEPS, small_config, small_data, small_run
 
 ROOT = Path(__file__).resolve().parents[1]
 STOPS = [("mmdg++", 5), ("mmdg", 7), ("fusion", 1), ("fusion", 3), ("fusion", 4), ("fusion", 13), ("fusion", STEPS)]
@@ -158,6 +159,16 @@ def test_a_full_method_killed_at_five_random_points_goes_on_to_the_same_bits(uni
     assert outcome(tmp_path / "run") == uninterrupted("mmdg++")
 
 
+def test_dropout_augmentation_and_workers_repeat_too(tmp_path):
+    """MMDG draws dropout masks, P5 drops modalities, two processes load; the global generators differ."""
+    made = []
+    for number in range(2):
+        torch.manual_seed(number)
+        folder = small_run(tmp_path / str(number), "mmdg", protocol="P5", data={"workers": 2})
+        made.append(outcome(folder))
+    assert made[0] == made[1]
+
+
 def test_several_workers_see_what_one_process_sees(uninterrupted, tmp_path):
     assert outcome(small_run(tmp_path / "run", "fusion", data={"workers": 2})) == uninterrupted("fusion")
 
@@ -175,6 +186,58 @@ def test_the_command_line_reports_an_interruption(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr("mmdg_lite.training.train", lambda *_: raise_(Interrupted("stopped at step 3 of 9; go on")))
     assert main(["train", "--out", str(tmp_path)]) == 130
     assert "stopped at step 3 of 9" in capsys.readouterr().err
+
+
+def test_a_second_ctrl_c_breaks_off_at_once(tmp_path, monkeypatch):
+    def impatient():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    at_step(monkeypatch, 5, impatient)
+    with pytest.raises(KeyboardInterrupt):
+        small_run(tmp_path / "run", "fusion")
+    assert read_checkpoint(tmp_path / "run" / "state.safetensors").values["step"] == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_full_disk_keeps_the_last_state_and_the_run_goes_on_from_it(uninterrupted, tmp_path, monkeypatch):
+    flush, states = os.fsync, []
+
+    def full(descriptor):
+        states.append(os.fstat(descriptor).st_size > SMALLEST_STATE)
+        if sum(states) >= 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        flush(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match=r"No space left.*state\.safetensors"):
+            small_run(tmp_path / "run", "fusion")
+    assert read_checkpoint(tmp_path / "run" / "state.safetensors").values["step"] == 3
+    small_run(tmp_path / "run", "fusion")
+    assert outcome(tmp_path / "run") == uninterrupted("fusion")
+
+
+@pytest.mark.parametrize("room, cure", [(3, "batches of 2 fit"), (4, "batches of 4 fit"), (0, "not even one sample")])
+def test_too_little_memory_is_told_with_the_batch_size_that_fits(room, cure, tmp_path, monkeypatch):
+    """A device that holds `room` samples, from the sixth step on."""
+    trainer, plain = prepared(tmp_path), trainer_module.losses
+
+    def losses(output, batch):
+        if trainer.step >= 5 and len(batch["label"]) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+        return plain(output, batch)
+
+    monkeypatch.setattr(trainer_module, "losses", losses)
+    with pytest.raises(OutOfMemory, match=rf"step 6 with batches of 8: {cure}.*state is kept in .*9 GiB"):
+        trainer.fit()
+    assert read_checkpoint(tmp_path / "state.safetensors").values["step"] == 3
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_module, "losses", lambda *_: raise_(RuntimeError("shapes do not fit")))
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        prepared(tmp_path).fit()
 
 
 def poisoned(monkeypatch, call):
