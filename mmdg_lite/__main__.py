@@ -211,15 +211,20 @@ def _tables(commands: "Commands[argparse.ArgumentParser]") -> None:
         from mmdg_lite.tables import tables
 
         written = tables(options.runs, out=options.out, protocols=options.protocols, published=options.published)
+        if options.figures:
+            from mmdg_lite.comparison import every_figure
+
+            written += every_figure(options.runs, options.out / "figures")
         for path in written:
             print(path)
         return 0
 
-    command = _command(commands, "tables", run, "rebuild every table from stored scores, as CSV, Markdown and LaTeX")
+    command = _command(commands, "tables", run, "rebuild every table and figure from stored scores")
     command.add_argument("--runs", type=Path, default=Path("runs"), help="folder of finished runs, at any depth")
     command.add_argument("--out", type=Path, default=Path("runs/tables"), help="folder for the tables")
     command.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS), help="which protocols")
     command.add_argument("--published", type=Path, help="your own published_results.csv, added to the shipped one")
+    command.add_argument("--figures", action=argparse.BooleanOptionalAction, default=True, help="draw figures too")
 
 
 def _explain(options: argparse.Namespace, error: Exception) -> None:

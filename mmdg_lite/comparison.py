@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mmdg_lite.configuration import write_bytes, write_json
-from mmdg_lite.plots import det, hter_by_target, roc, save, training_balance
+from mmdg_lite.plots import det, hter_by_target, risk_coverage_curves, roc, save, training_balance
 from mmdg_lite.results import collect, finished_runs, read_history
 from mmdg_lite.run_report import validations
 from mmdg_lite.runs import RunFolder
@@ -118,9 +118,7 @@ def curves(frame: pd.DataFrame, target: str, *, seed: int | None = None) -> dict
 
     `frame`: rows of one profile. `seed`: whose run; None or an absent one takes the lowest.
     """
-    rows = frame[(frame["target"] == target) & (frame["missing"] == "") & (frame["protocol"] == "P1")]
-    chosen = seed if seed in set(rows["seed"]) else rows["seed"].min()
-    folders = rows[rows["seed"] == chosen].set_index("method")["run"]
+    folders = _one_seed(frame, target, seed=seed)["run"]
     return {
         display_name(method): read_scores(Path(folders[method]) / "scores" / f"test_{target}.csv.gz")
         for method in in_order(folders.index)
@@ -227,7 +225,8 @@ def convergence(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def figures(frame: pd.DataFrame, out: str | Path, *, seed: int | None = None, method: str = "mmdg++") -> list[Path]:
-    """Write every figure of P1 for one profile as SVG: HTER by target, ROC and DET per target, training of `method`.
+    """Write every figure of P1 for one profile as SVG: HTER by target; ROC, DET and risk-coverage curves per target;
+    training of `method`.
 
     Returns the files written. Equal scores give equal files.
     """
@@ -238,10 +237,22 @@ def figures(frame: pd.DataFrame, out: str | Path, *, seed: int | None = None, me
         scores = curves(rows, target, seed=seed)
         written.append(save(roc(scores), out / f"P1_roc_{target}.svg"))
         written.append(save(det(scores), out / f"P1_det_{target}.svg"))
+        decided = _thresholds(rows, target, seed=seed)
+        written.append(save(risk_coverage_curves(scores, thresholds=decided), out / f"P1_risk_coverage_{target}.svg"))
     if method in set(rows["method"]):
         history = read_history(one_run(rows, method, seed=seed))
         written.append(save(training_balance(history), out / f"P1_training_{method.replace('+', 'p')}.svg"))
     return written
+
+
+def every_figure(runs: str | Path, out: str | Path) -> list[Path]:
+    """The figures of every profile and kind of data that has runs of P1 below `runs`, a folder each below `out`."""
+    p1 = _p1(collect(runs))
+    return [
+        path
+        for (profile, data), rows in p1.groupby(["profile", "data"])
+        for path in figures(rows, Path(out) / f"{profile}_{data}")
+    ]
 
 
 def hardest(frame: pd.DataFrame) -> str:
@@ -252,6 +263,19 @@ def hardest(frame: pd.DataFrame) -> str:
 def _p1(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of protocol P1 with nothing missing."""
     return frame[(frame["protocol"] == "P1") & (frame["missing"] == "")]
+
+
+def _one_seed(frame: pd.DataFrame, target: str, *, seed: int | None) -> pd.DataFrame:
+    """Rows of P1 on one target with nothing missing, of one seed (the lowest for None or an absent one), by method."""
+    rows = _p1(frame)
+    rows = rows[rows["target"] == target]
+    chosen = seed if seed in set(rows["seed"]) else rows["seed"].min()
+    return rows[rows["seed"] == chosen].set_index("method")
+
+
+def _thresholds(frame: pd.DataFrame, target: str, *, seed: int | None) -> dict[str, float]:
+    """Of each method's run that `curves` takes: the threshold fixed on its validation scores, by printed name."""
+    return {display_name(str(name)): at for name, at in _one_seed(frame, target, seed=seed)["threshold"].items()}
 
 
 def _pairs(rows: pd.DataFrame, method: str, other: str) -> int:

@@ -11,16 +11,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.special import logit
 from scipy.stats import norm
 from sklearn.metrics import det_curve, roc_curve
 
+from mmdg_lite.calibration import risk_coverage
 from mmdg_lite.figure_style import COLOURS, LINES, NAMES, new_figure, save, styled
 from mmdg_lite.metrics import threshold_at_eer
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.scores import Scores
 from mmdg_lite.tables import AVERAGE, aggregate, display_name, in_order
 
-__all__ = ["det", "hter_by_target", "roc", "save", "score_histogram", "training_balance"]
+__all__ = ["det", "hter_by_target", "risk_coverage_curves", "roc", "save", "score_histogram", "training_balance"]
 
 MARKERS = "osD^vP*X<>"
 DET_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
@@ -55,6 +57,24 @@ def det(curves: Mapping[str, Scores]) -> Figure:
     axes.set_xticks(ticks, [f"{100 * t:g}" for t in DET_TICKS])
     axes.set_yticks(ticks, [f"{100 * t:g}" for t in DET_TICKS])
     axes.set(xlabel="FAR, %", ylabel="FRR, %", xlim=(low, high), ylim=(low, high))
+    axes.legend(loc="best")
+    return figure
+
+
+@styled
+def risk_coverage_curves(curves: Mapping[str, Scores], *, thresholds: Mapping[str, float]) -> Figure:
+    """Error rate among the most confident decisions against the share that is decided, one curve per named scores.
+
+    `thresholds`: where each decides. Confidence is the distance of a score from it, on the logit scale.
+    """
+    figure, axes = _square()
+    for name, scores in curves.items():
+        accepted = scores.scores >= thresholds[name]
+        clip = np.clip([scores.scores, np.full(len(scores), thresholds[name])], 1e-9, 1 - 1e-9)
+        confidence = np.abs(logit(clip[0]) - logit(clip[1]))
+        found = risk_coverage(accepted == (scores.labels == 1), confidence)
+        axes.plot(100 * found.coverage, 100 * found.risk, label=f"{name} (area {100 * found.area:.1f} %)")
+    axes.set(xlabel="coverage: decided, %", ylabel="risk: errors among the decided, %", xlim=(0, 100), ylim=(0, None))
     axes.legend(loc="best")
     return figure
 

@@ -21,6 +21,11 @@ def percent(mean: float, sd: float = math.nan) -> str:
     return f"{100 * mean:.2f}" if math.isnan(sd) else f"{100 * mean:.2f} ± {100 * sd:.2f}"
 
 
+def interval(low: float, high: float) -> str:
+    """Bounds, fractions, in percent: "12.00 to 14.50"; "" where one is NaN."""
+    return "" if math.isnan(low + high) else f"{100 * low:.2f} to {100 * high:.2f}"
+
+
 def grid(frame: pd.DataFrame) -> str:
     """A frame of text as a Markdown table, columns padded so that it reads well in a terminal too."""
     rows = [[str(c) for c in frame.columns], *[[_cell(v) for v in row] for row in frame.itertuples(index=False)]]

@@ -1,33 +1,52 @@
-"""The tables of the paper, rebuilt from scores: P1 to P5, the component ablation, and published numbers beside
+"""The tables of the paper, rebuilt from scores: P1 to P5, ablations, attack species, and published numbers beside
 them.
 
 Numbers on the synthetic domains and published numbers (real data) are not comparable; they never share a column.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 
+from mmdg_lite.ablations import components, coverage, rules, species_table
+from mmdg_lite.aggregation import (
+    AVERAGE,
+    GROUP,
+    METRICS,
+    MISSING,
+    PROTOCOLS,
+    aggregate,
+    display_name,
+    in_order,
+    select,
+)
 from mmdg_lite.configuration import write_text
 from mmdg_lite.methods import METHODS
-from mmdg_lite.results import KEYS, collect, collect_species
-from mmdg_lite.table_text import LAYOUTS, Layout, latex, markdown, percent
+from mmdg_lite.paired import REFERENCE, paired
+from mmdg_lite.published import published_results
+from mmdg_lite.results import collect, collect_species
+from mmdg_lite.table_text import LAYOUTS, Layout, interval, latex, markdown, percent
 
-# what each protocol's table shows: protocols whose runs it reads, whether of tests with missing modalities, its columns
-PROTOCOLS = ("P1", "P2", "P3", "P4", "P5")
-METRICS = {
-    "hter": "HTER at the threshold fixed on the sources' validation lists",
-    "hter_at_eer": "HTER at the target's own equal-error point (what papers report; not deployable)",
-    "auc": "AUC",
-}
-MISSING = {"depth": "missing D", "infrared": "missing I", "depth_infrared": "missing D&I"}
-COMPONENTS = ("U", "ReGrad", "ADP")  # uncertainty in the adapters, gradient modulation, asymmetric domain prompts
-GROUP = ["profile", "data", "method"]
-AVERAGE = "Average"
+__all__ = [
+    "AVERAGE",
+    "METRICS",
+    "Table",
+    "aggregate",
+    "beside",
+    "components",
+    "display_name",
+    "in_order",
+    "published_results",
+    "select",
+    "table",
+    "tables",
+]
+
+INTERVAL = "HTER at the validation threshold, 95 % bootstrap interval over test faces, its bounds averaged over runs"
+DIFFERENCE = f"HTER at the validation threshold minus that of {METHODS[REFERENCE].title}, percentage points, in pairs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,67 +68,6 @@ class Table:
         return draw(self.title, self.blocks, self.notes)
 
 
-def display_name(method: str) -> str:
-    """A method's name as tables print it; unknown names print as they are."""
-    return METHODS[method].title if method in METHODS else method
-
-
-def in_order(methods: Iterable[str]) -> list[str]:
-    """The distinct methods, known ones in the order of `METHODS` and others behind them by name."""
-    there = set(methods)
-    return [name for name in METHODS if name in there] + sorted(there - set(METHODS))
-
-
-def select(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """The rows of `collect` that a protocol's table is about, with a `column` that names where each number stands.
-
-    P2 reads P1's runs tested with missing modalities. Raises ValueError for an unknown protocol.
-    """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}")
-    if protocol == "P2":
-        rows = frame[frame["protocol"].isin(["P1", "P2"]) & (frame["missing"] != "")].sort_values("protocol")
-        rows = rows.drop_duplicates([key for key in KEYS if key != "protocol"])  # one training serves both protocols
-        return rows.assign(column=rows["missing"].map(lambda m: MISSING.get(m, f"missing {m}")))
-    rows = frame[frame["protocol"] == protocol]
-    if protocol == "P5":
-        return rows.assign(column=rows["missing"].map(lambda m: MISSING.get(m, f"missing {m}") if m else "all present"))
-    rows = rows[rows["missing"] == ""]
-    if protocol == "P4":
-        return rows.assign(column=rows["setting"].str.split(" without ").str[-1])  # the species that training lacked
-    return rows.assign(column=rows["setting"])
-
-
-def aggregate(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """Mean and standard deviation over seeds, tidy: GROUP, column, metric, mean, sd, seeds, low, high (fractions).
-
-    Within a seed, targets are averaged first. Only complete seeds count: one that lacks a target that other runs of
-    the same profile have would shift the mean. `low` and `high` average the runs' own bootstrap intervals of hter,
-    which is wider than the interval of the average. `sd` is NaN for a single seed.
-    """
-    rows = select(frame, protocol)
-    values = [*METRICS, "hter_low", "hter_high"]
-    where = [*GROUP, "column", "seed"]
-    per_seed = rows.groupby(where, as_index=False)[values].mean()
-    per_seed["tests"] = rows.groupby(where).size().to_numpy()
-    complete = per_seed.groupby(["profile", "data", "column"])["tests"].transform("max")
-    per_seed = per_seed[per_seed["tests"] == complete]
-    columns = per_seed.groupby(["profile", "data"])["column"].transform("nunique")
-    mine = per_seed.groupby([*GROUP, "seed"])["column"].transform("nunique")
-    whole = per_seed[mine == columns]
-    average = whole.groupby([*GROUP, "seed"], as_index=False)[values].mean().assign(column=AVERAGE)
-    both = pd.concat([per_seed, average], ignore_index=True)
-    tidy = []
-    for metric in METRICS:
-        cells = both.groupby([*GROUP, "column"])[metric].agg(["mean", "std", "count"]).reset_index()
-        cells = cells.rename(columns={"std": "sd", "count": "seeds"}).assign(metric=metric)
-        if metric == "hter":
-            bounds = both.groupby([*GROUP, "column"])[["hter_low", "hter_high"]].mean().reset_index()
-            cells["low"], cells["high"] = bounds["hter_low"], bounds["hter_high"]
-        tidy.append(cells)
-    return pd.concat(tidy, ignore_index=True)
-
-
 def table(frame: pd.DataFrame, protocol: str, *, published: pd.DataFrame | None = None) -> Table:
     """A protocol's table: per profile and metric a block of ours, then published numbers in blocks of their own.
 
@@ -117,9 +75,17 @@ def table(frame: pd.DataFrame, protocol: str, *, published: pd.DataFrame | None 
     percentages, mean ± standard deviation over seeds.
     """
     cells = aggregate(frame, protocol)
-    blocks = []
+    blocks: list[tuple[str, pd.DataFrame]] = []
+    not_run: list[str] = []
     for (profile, data), part in cells.groupby(["profile", "data"]):
         blocks += [(f"ours, {data} data, profile {profile}: {title}", _block(part, m)) for m, title in METRICS.items()]
+        mine = frame[(frame["profile"] == profile) & (frame["data"] == data)]
+        about = f"{data} data, profile {profile}"
+        blocks.append((f"intervals, {about}: {INTERVAL}", _block(part, "hter", intervals=True)))
+        if len(differences := paired(mine, protocol)):
+            blocks.append((f"differences, {about}: {DIFFERENCE}", differences))
+        absent = [METHODS[name].title for name in METHODS if name not in set(part["method"])]
+        not_run += [f"Not run ({about}): {', '.join(absent)}."] if absent else []
     known = published_results() if published is None else published
     known = known[known["protocol"] == protocol]
     for metric, title in (("hter", "HTER at the equal-error point, as published"), ("auc", "AUC, as published")):
@@ -128,6 +94,7 @@ def table(frame: pd.DataFrame, protocol: str, *, published: pd.DataFrame | None 
     notes = [
         "Percent, mean ± standard deviation over seeds. Synthetic and published (real) numbers are not comparable.",
         "second-hand: quoted by a later paper, not seen in the method's own.",
+        *not_run,
     ]
     if "MMDG++" not in set(known["method"]):
         notes.append(
@@ -161,62 +128,44 @@ def beside(frame: pd.DataFrame, protocol: str = "P1") -> pd.DataFrame:
     return wide[ordered].rename_axis("method").reset_index()
 
 
-def components(frame: pd.DataFrame) -> pd.DataFrame:
-    """The component ablation on P1: frozen head, cross-adapters, and uncertainty, ReGrad and ADPs in any combination.
-
-    Columns: profile, data, method, one of each in COMPONENTS ("x" where the method has it), and the three metrics'
-    averages in percent, as text; a row per method that was run, fewest components first.
-    """
-    cells = aggregate(frame, "P1")
-    wide = cells[cells["column"] == AVERAGE]
-    rows = []
-    for (profile, data, method), part in wide.groupby(GROUP):
-        parts = _components_of(str(method))
-        if parts is None:
-            continue
-        row = {"profile": profile, "data": data, "method": display_name(str(method))}
-        row |= {label: "x" if has else "" for label, has in zip(COMPONENTS, parts, strict=True)}
-        row |= {m: percent(mean, sd) for m, mean, sd in part[["metric", "mean", "sd"]].itertuples(index=False)}
-        rows.append(((profile, data, sum(parts), list(METHODS).index(str(method))), row))
-    return pd.DataFrame([row for _, row in sorted(rows, key=lambda r: r[0])])
-
-
-def published_results(path: str | Path | None = None) -> pd.DataFrame:
-    """Published numbers: method, protocol, setting, metric_percent, value (percent), source, standing.
-
-    `path`: a user's own file of the same columns, whose rows are added. Raises ValueError when its columns differ.
-    """
-    shipped = pd.read_csv(
-        StringIO((files("mmdg_lite") / "assets" / "published_results.csv").read_text(encoding="utf-8"))
-    )
-    if path is None:
-        return shipped
-    own = pd.read_csv(path)
-    if list(own.columns) != list(shipped.columns):
-        raise ValueError(f"{path}: columns must be {', '.join(shipped.columns)}; they are {', '.join(own.columns)}")
-    return pd.concat([shipped, own], ignore_index=True)
-
-
 def tables(
     runs: str | Path, *, out: str | Path, protocols: Sequence[str] = PROTOCOLS, published: str | Path | None = None
 ) -> list[Path]:
     """Rebuild every table from the scores below `runs` into `out` (CSV, Markdown, LaTeX); returns the files
     written.
 
-    Also written: runs.csv (every metric of every test), species.csv (APCER per species) and components.csv. A
+    The tables are those of the protocols, components (U, ReGrad and ADPs in every combination), rules (of ReGrad),
+    species (APCER) and coverage (which runs there are). Also written: runs.csv, every metric of every test. A
     protocol without runs gets its published numbers only.
     """
-    frame, out = collect(runs, progress=True), Path(out)
+    frame, species, out = collect(runs, progress=True), collect_species(runs), Path(out)
     known = published_results(published)
-    written = []
-    for protocol in protocols:
-        made = table(frame, protocol, published=known)
-        for layout, suffix in LAYOUTS.items():
-            if made.blocks:
-                written.append(_write(out / f"{protocol}.{suffix}", made.text(layout)))
-    for name, extra in (("runs", frame), ("species", collect_species(runs)), ("components", components(frame))):
-        written.append(_write(out / f"{name}.csv", extra.to_csv(index=False)))
-    return written
+    made = {protocol: table(frame, protocol, published=known) for protocol in protocols}
+    made |= {
+        "components": _of_sets(frame, "Components of MMDG++", components),
+        "rules": _of_sets(frame, "Rules of ReGrad", rules),
+        "species": _of_sets(species, "APCER per attack species, protocol P1", species_table),
+        "coverage": _of_sets(frame, "Which runs there are", coverage),
+    }
+    written = [
+        _write(out / f"{name}.{suffix}", one.text(layout))
+        for name, one in made.items()
+        for layout, suffix in LAYOUTS.items()
+        if one.blocks
+    ]
+    return [*written, _write(out / "runs.csv", frame.to_csv(index=False))]
+
+
+def _of_sets(frame: pd.DataFrame, title: str, make: Callable[[pd.DataFrame], pd.DataFrame]) -> Table:
+    """One block per profile and kind of data."""
+    blocks = [
+        (f"ours, {data} data, profile {profile}", made)
+        for (profile, data), part in frame.groupby(["profile", "data"])
+        if len(made := make(part))
+    ]
+    numbers = any("±" in cell or "." in cell for _, block in blocks for cell in block.iloc[:, 1:].to_numpy().ravel())
+    notes = ("Percent, mean ± standard deviation over seeds.",) if numbers else ()
+    return Table(title=title, blocks=tuple(blocks), notes=notes)
 
 
 def _write(path: Path, text: str) -> Path:
@@ -224,17 +173,12 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def _components_of(name: str) -> tuple[bool, bool, bool] | None:
-    """Whether a method has each of COMPONENTS; None for methods that are no part of the ablation."""
-    m = METHODS.get(name)
-    if m is None or m.kind != "trained" or m.architecture != "mmdg++":
-        return None
-    return m.adapters == "uncertainty", m.rule == "regrad", m.prompts == "asymmetric"
-
-
-def _block(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
+def _block(cells: pd.DataFrame, metric: str, *, intervals: bool = False) -> pd.DataFrame:
+    """A row per method, a column per setting; means with deviations, or intervals "low to high"."""
     part = cells[cells["metric"] == metric]
-    text = [percent(mean, sd) for mean, sd in part[["mean", "sd"]].itertuples(index=False)]
+    shown = ["low", "high"] if intervals else ["mean", "sd"]
+    draw = interval if intervals else percent
+    text = [draw(a, b) for a, b in part[shown].itertuples(index=False)]
     wide = part.assign(text=text).pivot(index="method", columns="column", values="text")
     seeds = part.groupby("method")["seeds"].max()
     order = in_order(wide.index)

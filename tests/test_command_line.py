@@ -47,6 +47,7 @@ def test_tables_from_runs(make_run, tmp_path, capsys):
     assert main(["tables", "--runs", str(tmp_path), "--out", str(tmp_path / "out"), "--protocols", "P1"]) == 0
     printed = capsys.readouterr().out.split()
     assert str(tmp_path / "out" / "P1.md") in printed
+    assert str(tmp_path / "out" / "figures" / "quick_synthetic" / "P1_risk_coverage_W.svg") in printed
 
 
 def test_train_hands_its_options_to_train(monkeypatch, tmp_path):

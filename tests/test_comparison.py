@@ -124,7 +124,12 @@ def test_figures_are_written_and_repeat(frame, tmp_path):
     committed = frame[frame["profile"] == "full (committed)"]
     first = comparison.figures(committed, tmp_path / "a")
     second = comparison.figures(committed, tmp_path / "b")
-    assert {path.name for path in first} >= {"P1_hter_by_target.svg", "P1_roc_W.svg", "P1_det_C.svg"}
+    assert {path.name for path in first} >= {
+        "P1_hter_by_target.svg",
+        "P1_roc_W.svg",
+        "P1_det_C.svg",
+        "P1_risk_coverage_S.svg",
+    }
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 

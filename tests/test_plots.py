@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from mmdg_lite import pictures, plots
 from mmdg_lite.figure_style import COLOURS
 from mmdg_lite.results import collect, read_history
-from mmdg_lite.scores import read_scores
+from mmdg_lite.scores import Scores, read_scores
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +67,16 @@ def test_det_axes_are_normal_deviates(scores):
     assert labels["40"] == pytest.approx(-labels["60"])
     assert labels["2"] == pytest.approx(-2.0537, abs=1e-3)
     assert f"EER {100 * scores.metrics().eer:.1f} %" in axes.lines[1].get_label()
+
+
+def test_risk_coverage_orders_decisions_by_their_distance_from_the_threshold():
+    """At 0.5: the surest two are right, the third is wrong, the fourth right."""
+    values = np.array([0.99, 0.05, 0.8, 0.45])
+    made_up = Scores(ids=("a", "b", "c", "d"), labels=np.array([1, 0, 0, 0]), species=("live", *"ppp"), scores=values)
+    axes = plots.risk_coverage_curves({"fusion": made_up}, thresholds={"fusion": 0.5}).axes[0]
+    assert axes.lines[0].get_xdata() == pytest.approx([25, 50, 75, 100])
+    assert axes.lines[0].get_ydata() == pytest.approx([0, 0, 100 / 3, 25])
+    assert "area 14.6 %" in axes.lines[0].get_label()
 
 
 def test_histogram_holds_every_sample_and_the_threshold(scores):

@@ -9,13 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmdg_lite.ablations import components, components_of, coverage, rules, species_table
+from mmdg_lite.aggregation import aggregate
 from mmdg_lite.methods import METHODS
 from mmdg_lite.metrics import threshold_at_eer
+from mmdg_lite.paired import paired
+from mmdg_lite.published import published_results
 from mmdg_lite.results import collect, collect_species, read_history
 from mmdg_lite.scores import read_scores
 from mmdg_lite.significance import compare
 from mmdg_lite.table_text import grid, latex, percent
-from mmdg_lite.tables import _components_of, aggregate, beside, components, published_results, table, tables
+from mmdg_lite.tables import beside, table, tables
 
 SETTINGS = {"CPS->W": "W", "CPW->S": "S", "CSW->P": "P", "PSW->C": "C"}
 
@@ -180,6 +184,17 @@ def test_a_users_own_published_numbers_are_added(p1, tmp_path):
     text = table(collect(p1), "P1", published=published_results(own)).text("markdown")
     assert "not available" not in text
     assert any("1.25" in line and "mine" in line for line in text.splitlines())
+    good = own.read_text()
+    for old, new, reason in [
+        ("1.25", "125", "line 2: value is 125"),
+        ("hter", "eer", "metric_percent is 'eer'; write one of hter, auc"),
+        ("mine", "", "source is empty"),
+        ("primary", "hearsay", "standing is 'hearsay'"),
+        ("P1", "P9", "protocol is 'P9'"),
+    ]:
+        own.write_text(good.replace(old, new))
+        with pytest.raises(ValueError, match=reason):
+            published_results(own)
     own.write_text("method,value\nMMDG++,1\n")
     with pytest.raises(ValueError, match="columns must be method, protocol"):
         published_results(own)
@@ -204,15 +219,71 @@ def test_component_ablation_reads_the_components_from_the_method(make_run, tmp_p
     for method in ("linear_probe", "head", "fusion", "fusion+prompts", "mmdg++", "mmdg", "somebody_elses"):
         make_run(method=method)
     frame = components(collect(tmp_path)).set_index("method")
-    titles = [METHODS[m].title for m in ("head", "fusion", "fusion+prompts", "mmdg++")]
-    assert list(frame.index) == titles
-    assert list(frame.loc[titles[2], ["U", "ReGrad", "ADP"]]) == ["", "", "x"]
-    assert list(frame.loc["MMDG++", ["U", "ReGrad", "ADP"]]) == ["x", "x", "x"]
+    assert list(frame.index[:2]) == [METHODS["head"].title, METHODS["fusion"].title] and frame.index[-1] == "MMDG++"
+    assert list(frame.loc[METHODS["fusion+prompts"].title, ["U", "ReGrad", "ADP"]]) == ["", "", "x"]
+    assert list(frame.loc["MMDG++", ["adapters", "U", "ReGrad", "ADP"]]) == ["x", "x", "x", "x"]
+    assert frame.loc[METHODS["head"].title, "adapters"] == ""
+    row = collect(tmp_path).set_index("method").loc[["mmdg++", "fusion"], "hter"]
+    assert frame.loc["MMDG++", "hter"] == f"{100 * row['mmdg++']:.2f}"
+    assert frame.loc["MMDG++", "HTER against fusion"] == f"{100 * (row['mmdg++'] - row['fusion']):+.2f}"
+    assert frame.loc[METHODS["fusion+regrad"].title, "hter"] == "not run"
+    assert len(frame) == 9 and METHODS["mmdg"].title not in frame.index
 
 
 def test_every_combination_of_components_is_a_method():
-    combinations = [_components_of(name) for name in METHODS if name != "head"]
+    combinations = [components_of(METHODS[name]) for name in METHODS if name != "head"]
     assert sorted(c for c in combinations if c) == sorted(itertools.product([False, True], repeat=3))
+
+
+def test_rule_ablation_lists_every_method_that_differs_in_the_rule_alone(make_run, tmp_path):
+    make_run(method="mmdg++_without_regrad", skill=0.4)
+    frame = rules(collect(tmp_path)).set_index("method")
+    assert {"MMDG++", METHODS["mmdg++_without_regrad"].title} <= set(frame.index)
+    assert list(frame["rule"][:2]) == ["none", "regrad"] and frame["rule"].is_unique
+    assert frame.loc["MMDG++", "auc"] == "not run"
+    auc = collect(tmp_path).iloc[0]["auc"]
+    assert frame.loc[METHODS["mmdg++_without_regrad"].title, "auc"] == f"{100 * auc:.2f}"
+
+
+def test_apcer_of_species_is_averaged_over_targets_then_seeds():
+    keys = {"protocol": "P1", "missing": "", "method": "fusion"}
+    rows = [
+        (0, "a", "W", "print", 0.1), (0, "a", "W", "replay", 0.3), (0, "b", "S", "print", 0.3),
+        (1, "c", "W", "print", 0.4), (1, "c", "W", "replay", 0.5), (1, "d", "S", "print", 0.4),
+    ]  # fmt: skip
+    names = ["seed", "run", "target", "species", "apcer"]
+    table = species_table(pd.DataFrame([keys | dict(zip(names, row, strict=True)) for row in rows]))
+    # print: seeds 0.2 and 0.4; replay: 0.3 and 0.5; worst: (0.3 + 0.3) / 2 and (0.5 + 0.4) / 2
+    expected = ["30.00 ± 14.14", "40.00 ± 14.14", "37.50 ± 10.61"]
+    assert table.iloc[0].tolist() == ["Plain fusion", *expected]
+
+
+def test_coverage_says_what_was_not_run(p1):
+    frame = coverage(collect(p1)).set_index("method")
+    assert frame.loc["Plain fusion", "P1"] == "4 of 4 settings, 3 seeds"
+    assert frame.loc["Plain fusion", "P2"] == "not run" == frame.loc["MMDG", "P1"]
+    assert set(frame.index) == {method.title for method in METHODS.values()}
+
+
+def test_differences_from_plain_fusion_are_paired_over_seeds_and_targets(p1):
+    frame = collect(p1)
+    [row] = paired(frame, "P1").to_dict("records")
+    wide = frame.pivot(index=["target", "seed"], columns="method", values="hter")
+    assert row["method"] == "MMDG++" and row["pairs"] == "12"
+    assert float(row["difference"]) == pytest.approx(100 * (wide["mmdg++"] - wide["fusion"]).mean(), abs=0.006)
+    assert row["p"] == f"{2 / 2**12:.4f}"
+    text = table(frame, "P1").text("markdown")
+    assert "minus that of Plain fusion" in text and row["difference"] in text
+    assert "Not run (synthetic data, profile quick): Linear probe" in text
+
+
+def test_intervals_hold_the_means_of_the_runs_bounds(p1):
+    frame = collect(p1)
+    block = next(b for caption, b in table(frame, "P1").blocks if caption.startswith("intervals")).set_index("method")
+    mine = frame[(frame["method"] == "fusion") & (frame["target"] == "S")]
+    assert block.loc["Plain fusion", "CPW->S"] == (
+        f"{100 * mine['hter_low'].mean():.2f} to {100 * mine['hter_high'].mean():.2f}"
+    )
 
 
 def test_species_table_holds_the_worst_species_apcer(p1):
@@ -225,7 +296,8 @@ def test_species_table_holds_the_worst_species_apcer(p1):
 def test_tables_writes_every_layout_and_repeats_itself_byte_for_byte(p1, tmp_path):
     first = {path: path.read_bytes() for path in tables(p1, out=tmp_path / "tables")}
     names = {path.name for path in first}
-    assert {"P1.csv", "P1.md", "P1.tex", "P2.md", "P3.tex", "runs.csv", "species.csv", "components.csv"} <= names
+    assert {"P1.csv", "P1.md", "P1.tex", "P2.md", "P3.tex", "runs.csv", "species.csv", "components.md"} <= names
+    assert {"rules.tex", "coverage.md", "species.md"} <= names
     assert first == {path: path.read_bytes() for path in tables(p1, out=tmp_path / "tables")}
     rows = list(csv.DictReader((tmp_path / "tables" / "runs.csv").open()))
     assert len(rows) == 24
@@ -233,7 +305,7 @@ def test_tables_writes_every_layout_and_repeats_itself_byte_for_byte(p1, tmp_pat
 
 def test_latex_escapes_and_balances(p1):
     text = table(collect(p1), "P1").text("latex")
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 5
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 7
     assert "CPS-$>$W" in text
     assert r"$\pm$" in text
     assert r"50\%" in latex("t", [("50%", pd.DataFrame({"a_b": ["x"]}))])

@@ -1,0 +1,36 @@
+"""Every method against plain fusion, over the seeds and targets that both have."""
+
+import pandas as pd
+
+from mmdg_lite.aggregation import display_name, in_order, select
+from mmdg_lite.significance import compare
+from mmdg_lite.table_text import interval
+
+REFERENCE = "fusion"
+
+
+def paired(frame: pd.DataFrame, protocol: str, *, metric: str = "hter") -> pd.DataFrame:
+    """A row per method that has a run in common with plain fusion, as text.
+
+    `frame`: rows of `results.collect`, of one profile and kind of data. Columns: method, difference (percentage
+    points, negative is a lower error), its 95 % interval (targets resampled; empty for one target), p (two-sided
+    sign-flip test over pairs) and pairs. Tests are not corrected for their number.
+    """
+    rows = select(frame, protocol).assign(protocol=protocol)
+    pairs = ["setting", "target", "missing", "seed"]
+    ours = rows[rows["method"] == REFERENCE][pairs]
+    table = []
+    for method in in_order(rows["method"]):
+        if method == REFERENCE or rows[rows["method"] == method].merge(ours, on=pairs).empty:
+            continue
+        c = compare(rows, method, REFERENCE, metric=metric)
+        table.append(
+            {
+                "method": display_name(method),
+                "difference": f"{100 * c.difference:+.2f}",
+                "95 % interval over targets": interval(c.low, c.high),
+                "p": f"{c.p_value:.4f}",
+                "pairs": str(c.pairs),
+            }
+        )
+    return pd.DataFrame(table)
