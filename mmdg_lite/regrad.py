@@ -5,7 +5,7 @@ it. The gradients of the other modalities are weighed by their certainty and pro
 agree with the branch's own and do not disturb where they conflict; the fastest modality is the one to be held back.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,9 @@ from mmdg_lite.gram_weights import regrad_weights
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.modulation import Gradients, Modulated, modulate
 from mmdg_lite.projection import Rule, check_rule, project
+
+Exchange = Callable[[Sequence[Tensor | None], Sequence[Tensor]], list[Tensor | None]]
+"""From one loss's gradients and their parameters to the gradients that are modulated."""
 
 
 def regrad(
@@ -113,15 +116,25 @@ class ReGrad:
             modulated (D1), averages grow without bound (D3), absolute epsilon (D15), trainable parameters outside the
             branches raise (D17), the average of a missing modality decays and takes part in the comparison (D20), and
             gradients of a single loss are modulated (D21).
+        exchange: applied to each loss's gradients (and the parameters) before they are modulated: where several
+            processes train one model, their sum over these, see `distributed.sum_gradients`.
     """
 
-    def __init__(self, *, momentum: float = 0.5, rule: Rule = "regrad", released: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        momentum: float = 0.5,
+        rule: Rule = "regrad",
+        released: bool = False,
+        exchange: Exchange = lambda gradients, parameters: list(gradients),
+    ) -> None:
         check_rule(rule)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum must be in [0, 1), got {momentum}")
         self.momentum = momentum
         self.rule: Rule = rule
         self.released = released
+        self.exchange = exchange
         self.averages = [0.0, 0.0, 0.0]
         self.updates = [0, 0, 0]
 
@@ -201,12 +214,16 @@ class ReGrad:
         parameters = [parameter for parameter, _ in trainable]
         if self.rule == "none":
             everything = sum((loss for loss in given if loss is not None), total)
-            for parameter, gradient in zip(parameters, gradients_of(everything, parameters, retain=False), strict=True):
+            summed = self.exchange(gradients_of(everything, parameters, retain=False), parameters)
+            for parameter, gradient in zip(parameters, summed, strict=True):
                 parameter.grad = gradient
             nothing = float("nan")
             return Report(self.corrected_averages(), fastest, nothing, (nothing, nothing, nothing))
-        by_loss = [None if loss is None else gradients_of(loss, parameters, retain=True) for loss in given]
-        total_gradients = gradients_of(total, parameters, retain=False, free=given)
+        by_loss = [
+            None if loss is None else self.exchange(gradients_of(loss, parameters, retain=True), parameters)
+            for loss in given
+        ]
+        total_gradients = self.exchange(gradients_of(total, parameters, retain=False, free=given), parameters)
         gradients = [[None if of is None else of[position] for of in by_loss] for position in range(len(parameters))]
         if self.released:
             until = self._first_without_gradient(assignment, by_loss)
