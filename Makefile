@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 WORKERS ?= 2
 
-.PHONY: help setup reproduce test test-notebooks benchmark notebooks lab lint doctor clean distclean
+.PHONY: help setup reproduce test test-notebooks test-browser benchmark notebooks lab lint doctor clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -58,6 +58,9 @@ test: $(READY)  ## every default test: units, properties, notebooks end to end, 
 
 test-notebooks: $(READY)  ## nbval in lax mode: cells tagged nbval-check-output must print what is committed
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval-lax --nbval-kernel-name python3 notebooks
+
+test-browser: $(READY)  ## notebook 08 in JupyterLab in a headless Chromium; screenshots in runs/browser
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/test_explorers_in_browser.py
 
 benchmark: $(READY)  ## speed of the renderer and of training, printed, never asserted
 	@$(BIN)/python -m pytest -m slow -s tests/benchmarks
