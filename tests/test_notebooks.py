@@ -67,6 +67,15 @@ def test_committed_notebook_is_clean(path):
     assert path.stat().st_size < 1_000_000
 
 
+def test_all_committed_notebooks_together_are_small_and_hold_no_widgets():
+    assert sum(path.stat().st_size for path in NOTEBOOKS) < len(NOTEBOOKS) * 1_000_000
+    views = [
+        o for path in NOTEBOOKS for c in code_cells(path) for o in c.outputs if notebooks.WIDGET in o.get("data", {})
+    ]
+    states = [path.name for path in NOTEBOOKS if "widgets" in nbformat.read(path, as_version=4).metadata]
+    assert not views and not states
+
+
 @every_notebook
 def test_committed_notebook_was_executed_in_order_and_without_errors(path):
     cells = [c for c in code_cells(path) if c.source.strip()]

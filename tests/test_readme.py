@@ -1,5 +1,6 @@
 """What README.md and CONTRIBUTING.md tell the reader to type, open and cite exists."""
 
+import json
 import re
 import shlex
 import tomllib
@@ -62,3 +63,30 @@ def test_versions_agree():
     assert project["version"] == mmdg_lite.__version__ == citation["version"]
     assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert {r["type"] for r in citation["references"]} == {"article", "conference-paper"}
+
+
+def pictures(path: Path) -> list[tuple[str, str]]:
+    """Alternative text and target of every picture in a Markdown file, or in a notebook's text."""
+    if path.suffix == ".ipynb":
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    else:
+        text = path.read_text(encoding="utf-8")
+    assert "<img" not in text, f"{path}: write pictures as ![alternative text](file)"
+    return re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", text)
+
+
+WRITTEN = [p for folder in (".", "data_prep", "notebooks") for p in (ROOT / folder).glob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in sorted(WRITTEN) if p.suffix in (".md", ".ipynb")], ids=lambda p: p.relative_to(ROOT).as_posix()
+)
+def test_pictures_have_alternative_text_and_exist(path):
+    for words, target in pictures(path):
+        assert len(words.split()) >= 4, f"{path.name}: say in words what {target} shows"
+        assert (path.parent / target).is_file(), target
+
+
+def test_there_are_pictures_to_check():
+    assert len(pictures(ROOT / "README.md")) >= 2
