@@ -28,10 +28,10 @@ def measure(run: str | Path) -> dict[str, Any]:
     """
     record = read_json(Record, ASSETS / RECORD)
     rows, species = collect(run), collect_species(run)
-    tests = rows.set_index(["target", "missing"])
+    tests: dict[Any, float] = rows.set_index(["target", "missing"])["hter"].to_dict()
     for name, hter in record.test_hter.items():
         target, _, missing = name.removeprefix("test_").partition("_without_")
-        if abs(tests.loc[(target, missing), "hter"] - hter) > 1e-9:
+        if abs(tests[target, missing] - hter) > 1e-9:
             raise ValueError(f"{run} is not the run that the shipped model comes from: {name} has another HTER")
     columns = ["target", "missing", "live", "spoof", *RATES]
     complete = species[species["missing"] == ""]
