@@ -1,0 +1,143 @@
+"""A question of an assignment: the right answer, random inputs, the usual wrong answers and what to say to them."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Function = Callable[..., Any]
+Inputs = dict[str, Any]
+Values = list[NDArray[np.float64]]
+
+
+class CheckFailed(AssertionError):
+    """An answer is not right; the message says what is known about why."""
+
+
+def _unchanged(output: Any, inputs: Inputs) -> Any:
+    return output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Checks one function that a student writes.
+
+    An answer is compared on `trials` random inputs. If it differs, the mistakes that it agrees with on all of them tell
+    what went wrong; then the symptoms, then a plain description of the difference.
+    """
+
+    name: str  # of the function asked for
+    reference: Function  # the right answer
+    draw: Callable[[np.random.Generator], Inputs]  # keyword arguments, arrays and tensors in float64
+    mistakes: Mapping[str, Function]  # what to say about a wrong answer: a function that makes this mistake
+    symptoms: Mapping[str, Callable[[Function], bool]] = field(default_factory=dict)  # likewise: does an answer show it
+    judge: Callable[[Any, Inputs], Any] = _unchanged  # what is compared of an output, where several are right
+    trials: int = 12
+    tolerance: float = 1e-9  # absolute and relative
+    seed: int = 0
+
+    def __call__(self, answer: Function) -> None:
+        """Check an answer and say that it is right.
+
+        Raises:
+            CheckFailed: it is not; with a hint.
+            NotImplementedError: the answer is still blank.
+        """
+        drawn = self.inputs()
+        expected = [self._judged(self.reference, inputs) for inputs in drawn]
+        given = [self._outputs(answer, inputs, trial) for trial, inputs in enumerate(drawn)]
+        differing = [i for i in range(len(drawn)) if not _same(given[i], expected[i], self.tolerance)]
+        if differing:
+            raise CheckFailed(f"{self.name}: {self._hint(answer, given, drawn, expected, differing[0])}")
+        print(f"{self.name}: right on {len(drawn)} random inputs")
+
+    def inputs(self) -> list[Inputs]:
+        """The random inputs, the same at every call."""
+        return [self.draw(np.random.default_rng([self.seed, trial])) for trial in range(self.trials)]
+
+    def _judged(self, function: Function, inputs: Inputs) -> Values:
+        return flat(self.judge(function(**copy.deepcopy(inputs)), inputs))
+
+    def _outputs(self, answer: Function, inputs: Inputs, trial: int) -> Values:
+        try:
+            output = answer(**copy.deepcopy(inputs))
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            raise CheckFailed(
+                f"{self.name}: raised {type(error).__name__} ({error}) on input {trial}: {described(inputs)}"
+            ) from error
+        try:
+            return flat(self.judge(output, inputs))
+        except Exception as error:
+            raise CheckFailed(f"{self.name}: returned {described({'output': output})}; {error}") from error
+
+    def _hint(self, answer: Function, given: list[Values], drawn: list[Inputs], right: list[Values], first: int) -> str:
+        for message, mistake in self.mistakes.items():
+            if all(_same(g, self._judged(mistake, i), self.tolerance) for g, i in zip(given, drawn, strict=True)):
+                return message
+        for message, shows in self.symptoms.items():
+            if _shows(shows, answer):
+                return message
+        return f"{_difference(given[first], right[first])} (input {first}: {described(drawn[first])})"
+
+
+def flat(output: Any) -> Values:
+    """An output as arrays in float64: of a tuple its parts, of None a NaN. Raises TypeError if it holds no numbers."""
+    if output is None:
+        return [np.array(np.nan)]
+    if isinstance(output, tuple | list):
+        return [array for part in output for array in flat(part)]
+    if isinstance(output, torch.Tensor):
+        output = output.detach().cpu().numpy()
+    try:
+        return [np.asarray(output, dtype=np.float64)]
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"numbers, arrays or tensors are expected, not {type(output).__name__}") from error
+
+
+def described(inputs: Inputs) -> str:
+    """Names with shapes, or values where there is only one, in one line."""
+
+    def one(value: Any) -> str:
+        if isinstance(value, np.ndarray | torch.Tensor) and value.ndim:
+            return f"of shape {tuple(value.shape)}"
+        if isinstance(value, list | tuple) and len(value) > 3:
+            return f"of length {len(value)}"
+        return str(value) if len(str(value)) < 60 else f"of type {type(value).__name__}"
+
+    return ", ".join(f"{name} {one(value)}" for name, value in inputs.items())
+
+
+def _same(first: Values, second: Values, tolerance: float) -> bool:
+    return len(first) == len(second) and all(
+        a.shape == b.shape and np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def _shows(symptom: Callable[[Function], bool], answer: Function) -> bool:
+    try:
+        return bool(symptom(answer))
+    except Exception:
+        return False
+
+
+def _difference(given: Values, expected: Values) -> str:
+    """In words: other number of results, other shapes, not finite, or how far the numbers are apart."""
+    if len(given) != len(expected):
+        return f"{len(expected)} results are expected, yours are {len(given)}"
+    for position, (mine, right) in enumerate(zip(given, expected, strict=True)):
+        which = f"result {position + 1} of {len(given)}" if len(given) > 1 else "the result"
+        if mine.shape != right.shape:
+            return f"{which} should have shape {right.shape}, yours has {mine.shape}"
+        if np.any(np.isnan(mine) & ~np.isnan(right)):
+            return f"{which} is None or not a number where a number is expected"
+        if not np.allclose(mine, right, equal_nan=True):
+            place = int(np.nanargmax(np.where(np.isnan(right), np.inf, np.abs(mine - right))))
+            return f"{which} differs most where yours is {mine.flat[place]:.6g} and {right.flat[place]:.6g} is expected"
+    return "the numbers are close, but not equal to 1e-9: compute in the inputs' own float64"
