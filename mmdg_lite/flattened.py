@@ -45,16 +45,20 @@ class Flattened:
         """Products of each tensor's gradients with each other: T x 3 x 3, float64, symmetric."""
         gram = self.rows.new_empty(len(self.sizes), len(MODALITIES), len(MODALITIES))
         for i, j in PAIRS:
-            of_tensors = torch.segment_reduce(self.rows[i] * self.rows[j], "sum", lengths=self.lengths, unsafe=True)
-            gram[:, i, j] = gram[:, j, i] = of_tensors  # T
+            gram[:, i, j] = gram[:, j, i] = self.sums(self.rows[i] * self.rows[j])
         return gram
+
+    def sums(self, entries: Tensor) -> Tensor:
+        """Sum over each tensor's entries: n to T."""
+        return torch.segment_reduce(entries, "sum", lengths=self.lengths, unsafe=True)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """One value per tensor for each of its entries: T to n, or 3 x T to 3 x n."""
+        return torch.repeat_interleave(values, self.lengths, dim=-1, output_size=self.rows.shape[1])
 
     def weighted_sum(self, weights: Tensor) -> Tensor:
         """Sum of the three gradients by each tensor's own weights (T x 3): n entries, float64."""
-        spread = torch.repeat_interleave(  # 3 x n
-            rearrange(weights, "t m -> m t"), self.lengths, dim=1, output_size=self.rows.shape[1]
-        )
-        return (spread * self.rows).sum(dim=0)
+        return (self.spread(rearrange(weights, "t m -> m t")) * self.rows).sum(dim=0)
 
     def split(self, entries: Tensor) -> list[Tensor]:
         """n entries as T tensors of the gradients' shapes, types and device."""

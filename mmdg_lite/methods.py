@@ -1,10 +1,10 @@
-"""The methods that are compared: MMDG++, its parts taken away one by one, MMDG, and the baselines, all by name."""
+"""The methods by name: MMDG++, its parts taken away, other balancing rules in ReGrad's place, MMDG, the baselines."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+from mmdg_lite.balancing import BalancingRule
 from mmdg_lite.models import AdapterKind, Architecture, PromptKind
-from mmdg_lite.projection import Rule
 
 Kind = Literal["trained", "linear_probe"]
 
@@ -18,7 +18,7 @@ class Method:
     architecture: Architecture = "mmdg++"
     adapters: AdapterKind = "uncertainty"
     prompts: PromptKind = "asymmetric"
-    rule: Rule = "regrad"
+    rule: BalancingRule = "regrad"
     train_tokens: bool = True
 
 
@@ -36,6 +36,14 @@ METHODS: dict[str, Method] = {
     "mmdg++_without_regrad": Method(title="MMDG++ without ReGrad", rule="none"),
     "mmdg++_without_prompts": Method(title="MMDG++ without ADPs", prompts="none"),
     "mmdg++": Method(title="MMDG++"),
+    "mmdg++_rule_keep": Method(title="MMDG++, rule keep", rule="keep"),
+    "mmdg++_rule_drop": Method(title="MMDG++, rule drop", rule="drop"),
+    "mmdg++_rule_orthogonal": Method(title="MMDG++, rule orthogonal", rule="orthogonal"),
+    "mmdg++_rule_ogm_ge": Method(title="MMDG++ with OGM-GE", rule="ogm_ge"),
+    "mmdg++_rule_pcgrad": Method(title="MMDG++ with PCGrad", rule="pcgrad"),
+    "mmdg++_rule_mgda": Method(title="MMDG++ with MGDA", rule="mgda"),
+    "mmdg++_rule_cagrad": Method(title="MMDG++ with CAGrad", rule="cagrad"),
+    "mmdg++_rule_upgrad": Method(title="MMDG++ with UPGrad", rule="upgrad"),
     "mmdg": Method(title="MMDG", architecture="mmdg", prompts="none"),
 }  # fmt: skip
 

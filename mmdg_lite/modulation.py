@@ -1,20 +1,18 @@
 """One step's modality gradients, weighed by a balancing rule: all parameters of a branch at once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mmdg_lite.assignment import Branch
+from mmdg_lite.balancing import BalancingRule, Moment, balancing_noise, balancing_weights
 from mmdg_lite.flattened import Flattened
 from mmdg_lite.modality import MODALITIES
 
 Gradients = Sequence[Tensor | None]
 """Of L_R, L_D and L_I with respect to one parameter; None where a loss does not reach it."""
-
-WeightRule = Callable[[Mapping[int, Tensor]], Mapping[int, Tensor]]
-"""From Gram matrices (T x 3 x 3) to weights (T x 3), for the T parameters of each branch, by its index."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,9 @@ class Modulated:
     norms: tuple[float, float, float]
 
 
-def modulate(gradients: Sequence[Gradients], branches: Sequence[Branch], rule: WeightRule) -> Modulated:
+def modulate(
+    gradients: Sequence[Gradients], branches: Sequence[Branch], rule: BalancingRule, moment: Moment
+) -> Modulated:
     """Weigh each parameter's three gradients by a rule, and add them up.
 
     A parameter of no branch gets their plain sum (D17). What is logged is fetched from the device at once, at the end.
@@ -35,6 +35,7 @@ def modulate(gradients: Sequence[Gradients], branches: Sequence[Branch], rule: W
         gradients: per parameter.
         branches: the parameters' branches.
         rule: gives the weights.
+        moment: what else the rule needs.
     """
     modulated: list[Tensor | None] = [None] * len(gradients)
     places: dict[int, list[int]] = {}
@@ -46,10 +47,12 @@ def modulate(gradients: Sequence[Gradients], branches: Sequence[Branch], rule: W
             places.setdefault(branch.index, []).append(position)
     flat = {m: Flattened([gradients[position] for position in found]) for m, found in places.items()}
     grams = {m: of_branch.gram() for m, of_branch in flat.items()}
-    weights = rule(grams)
+    weights = balancing_weights(grams, rule, moment)
     squares = [torch.zeros((), dtype=torch.float64) for _ in MODALITIES]
     for m, of_branch in flat.items():
         combined = of_branch.weighted_sum(weights[m])
+        noise = balancing_noise(rule, of_branch, grams[m], m, moment)
+        combined = combined if noise is None else combined + noise
         squares[m] = combined.square().sum()
         for position, result in zip(places[m], of_branch.split(combined), strict=True):
             modulated[position] = result

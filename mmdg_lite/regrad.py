@@ -7,86 +7,24 @@ agree with the branch's own and do not disturb where they conflict; the fastest 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from mmdg_lite.assignment import Assignment, Branch, Branches, PerModality, as_pairs, per_modality
+from mmdg_lite.assignment import Branches, PerModality, as_pairs, per_modality
 from mmdg_lite.backward import gradients_of
-from mmdg_lite.gram_weights import regrad_weights
+from mmdg_lite.balancing import BalancingRule, Moment, check_balancing_rule
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.modulation import Gradients, Modulated, modulate
-from mmdg_lite.projection import Rule, check_rule, project
+from mmdg_lite.modulation import modulate
+from mmdg_lite.projection import RULES, Rule, project
+from mmdg_lite.regrad_rule import regrad
+from mmdg_lite.released_modulation import modulate_released
+
+__all__ = ["Exchange", "ReGrad", "Report", "project", "regrad"]
 
 Exchange = Callable[[Sequence[Tensor | None], Sequence[Tensor]], list[Tensor | None]]
 """From one loss's gradients and their parameters to the gradients that are modulated."""
-
-
-def regrad(
-    gradients: Sequence[Tensor | None],
-    branch: Modality | int,
-    fastest: Modality | int | None,
-    certainty: Sequence[Tensor | float],
-    *,
-    rule: Rule = "regrad",
-    released: bool = False,
-) -> Tensor | None:
-    """Modulated gradient of one parameter of branch m, from its gradients of L_R, L_D and L_I.
-
-    If m is the fastest modality, g = U_m T(g_m onto s) + s with s the sum of the others; otherwise
-    g = g_m + sum over j != m of U_j T(g_j onto g_m). "orthogonal" splits the fastest branch's gradient:
-    g = U_m [T(g_m / 2 onto g_j) + T(g_m / 2 onto g_k)] + g_j + g_k, all of it against one if the other is missing.
-    A parameter that a single loss reaches has nothing to be balanced against and keeps that gradient (D21).
-
-    Args:
-        gradients: three tensors of one shape, in the order RGB, depth, infrared; None counts as zero.
-        branch: the parameter's modality m (or its index).
-        fastest: the fastest modality (or its index), None on a tie.
-        certainty: U_R, U_D, U_I, each in [0, 1].
-        rule: projection rule, see `projection.project`; "none" is the plain sum.
-        released: keep the released code's faults: absolute epsilon (D15), single gradients modulated (D21).
-
-    Returns:
-        The modulated gradient, or None if all three are None.
-
-    Raises:
-        ValueError: an unknown rule, not three gradients and certainties, or gradients of different shapes.
-    """
-    check_rule(rule)
-    if len(gradients) != len(MODALITIES) or len(certainty) != len(MODALITIES):
-        raise ValueError(
-            f"expected one gradient and one certainty per modality, got {len(gradients)} and {len(certainty)}"
-        )
-    given = [gradient for gradient in gradients if gradient is not None]
-    if not given:
-        return None
-    if any(gradient.shape != given[0].shape for gradient in given):
-        raise ValueError(f"gradients must have one shape, got {', '.join(str(tuple(g.shape)) for g in given)}")
-    zero = torch.zeros_like(given[0])
-    m = _index(branch)
-    own = gradients[m]
-    own = zero if own is None else own
-    others = {i: g for i, g in enumerate(gradients) if i != m and g is not None and (released or bool(g.any()))}
-    total_of_others = sum(others.values(), zero)
-    if rule == "none":
-        return own + total_of_others
-    if not released and len(others) + bool(own.any()) <= 1:
-        return own + total_of_others
-    if fastest is not None and m == _index(fastest):
-        held_back = _hold_back(own, list(others.values()), total_of_others, rule, released)
-        return certainty[m] * held_back + total_of_others
-    result = own.clone()
-    for j, gradient in others.items():
-        result += certainty[j] * project(gradient, own, rule=rule, released=released)
-    return result
-
-
-def _hold_back(own: Tensor, others: list[Tensor], total: Tensor, rule: Rule, released: bool) -> Tensor:
-    """What remains of the fastest modality's gradient beside those of the others."""
-    if rule != "orthogonal":
-        return project(own, total, rule=rule, released=released)
-    parts = [project(own / len(others), other, rule=rule, released=released) for other in others]
-    return sum(parts, torch.zeros_like(own)) if parts else own
 
 
 @dataclass(frozen=True)
@@ -111,29 +49,39 @@ class ReGrad:
 
     Args:
         momentum: of the moving averages of the losses, in [0, 1).
-        rule: projection rule; "none" leaves the plain sum of the four gradients and needs one backward pass only.
+        rule: balancing rule, ReGrad's or another's (`balancing.BALANCING_RULES`); "none" leaves the plain sum of the
+            four gradients and needs one backward pass only.
         released: reproduce the released code's loop: parameters after the first without any modality gradient are not
             modulated (D1), averages grow without bound (D3), absolute epsilon (D15), trainable parameters outside the
             branches raise (D17), the average of a missing modality decays and takes part in the comparison (D20), and
-            gradients of a single loss are modulated (D21).
+            gradients of a single loss are modulated (D21). It knows the projection rules only.
+        seed: of what a rule draws (OGM-GE's noise, PCGrad's order), with the number of steps made.
         exchange: applied to each loss's gradients (and the parameters) before they are modulated: where several
             processes train one model, their sum over these, see `distributed.sum_gradients`.
+
+    Raises:
+        ValueError: an unknown rule, or momentum.
+        ImportError: the rule's library is not installed.
     """
 
     def __init__(
         self,
         *,
         momentum: float = 0.5,
-        rule: Rule = "regrad",
+        rule: BalancingRule = "regrad",
         released: bool = False,
+        seed: int = 0,
         exchange: Exchange = lambda gradients, parameters: list(gradients),
     ) -> None:
-        check_rule(rule)
+        check_balancing_rule(rule)
+        if released and rule not in RULES:
+            raise ValueError(f"the released ReGrad has no rule {rule!r}; use released=False")
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum must be in [0, 1), got {momentum}")
         self.momentum = momentum
-        self.rule: Rule = rule
+        self.rule: BalancingRule = rule
         self.released = released
+        self.seed = seed
         self.exchange = exchange
         self.averages = [0.0, 0.0, 0.0]
         self.updates = [0, 0, 0]
@@ -153,10 +101,7 @@ class ReGrad:
         Averages start at 0; what is compared is average / (1 - momentum^updates), over the modalities whose loss is
         given (D20). The strictly lowest is the fastest; a tie gives None.
         """
-        given = per_modality(losses)
-        present = [loss.detach() for loss in given if loss is not None]
-        numbers = iter(torch.stack(present).tolist() if present else [])  # one transfer from the device
-        values = [None if loss is None else next(numbers) for loss in given]
+        values = _numbers(per_modality(losses))
         if self.released:
             return self._update_released(values)
         for i, value in enumerate(values):
@@ -224,106 +169,33 @@ class ReGrad:
             for loss in given
         ]
         total_gradients = self.exchange(gradients_of(total, parameters, retain=False, free=given), parameters)
-        gradients = [[None if of is None else of[position] for of in by_loss] for position in range(len(parameters))]
         if self.released:
-            until = self._first_without_gradient(assignment, by_loss)
-            modulated = self._modulate_released(gradients, until, assignment, fastest, weights)
+            modulated = modulate_released(by_loss, assignment, fastest, weights, rule=cast(Rule, self.rule))
         else:
-            modulated = self._modulate(gradients, [branch for _, branch in trainable], fastest, weights)
+            gradients = [[None if of is None else of[place] for of in by_loss] for place in range(len(parameters))]
+            moment = Moment(
+                losses=_numbers(given) if self.rule == "ogm_ge" else [None] * len(MODALITIES),
+                fastest=None if fastest is None else fastest.index,
+                certainty=weights,
+                seed=(self.seed << 32) + max(self.updates),
+            )
+            modulated = modulate(gradients, [branch for _, branch in trainable], self.rule, moment)
         for parameter, of_total, of_modalities in zip(parameters, total_gradients, modulated.gradients, strict=True):
             parameter.grad = _add(of_total, of_modalities)
         return Report(self.corrected_averages(), fastest, modulated.conflict_rate, modulated.norms)
 
-    def _modulate(
-        self,
-        gradients: Sequence[Gradients],
-        branches: Sequence[Branch],
-        fastest: Modality | None,
-        certainty: Sequence[Tensor | float],
-    ) -> Modulated:
-        """All parameters of a branch at once; equal to `regrad` for each of them."""
-        lead = None if fastest is None else fastest.index
 
-        def weights(grams: Mapping[int, Tensor]) -> dict[int, Tensor]:
-            return {m: regrad_weights(gram, m, lead, certainty, rule=self.rule) for m, gram in grams.items()}
-
-        return modulate(gradients, branches, weights)
-
-    def _modulate_released(
-        self,
-        gradients: Sequence[Gradients],
-        until: int,
-        assignment: Assignment,
-        fastest: Modality | None,
-        certainty: Sequence[Tensor | float],
-    ) -> Modulated:
-        """The released loop, parameter by parameter, as far as it comes (D1)."""
-        conflicts, squares = _Conflicts(), [0.0, 0.0, 0.0]
-        modulated: list[Tensor | None] = [None] * len(gradients)
-        for position in range(until):
-            branch, given = assignment[position][1], gradients[position]
-            if branch is None:
-                raise RuntimeError(
-                    "a trainable parameter outside the branches has modality gradients: the released ReGrad cannot "
-                    "take this step (D17); use released=False, or give the parameter to a branch"
-                )
-            result = regrad(given, branch, fastest, certainty, rule=self.rule, released=True)
-            assert result is not None
-            conflicts.count(given, branch.index)
-            squares[branch.index] += float(result.square().sum())
-            modulated[position] = result
-        norms = (squares[0] ** 0.5, squares[1] ** 0.5, squares[2] ** 0.5)
-        return Modulated(modulated, conflicts.rate(), norms)
-
-    @staticmethod
-    def _first_without_gradient(assignment: Assignment, by_loss: Sequence[Gradients | None]) -> int:
-        """Number of leading trainable parameters that the released loop reaches before its index sticks (D1).
-
-        In the branch of a missing modality zeros count as no gradient: they come from computing all modalities in one
-        batch, where the released code leaves the missing one out.
-        """
-        position = 0
-        for parameter, branch in assignment:
-            if not parameter.requires_grad:
-                return position
-            given = [of_loss[position] for of_loss in by_loss if of_loss is not None]
-            missing = branch is not None and by_loss[branch.index] is None
-            if not any(g is not None and (not missing or bool(g.any())) for g in given):
-                return position
-            position += 1
-        return position
-
-
-class _Conflicts:
-    """Counts how often another modality's gradient points against the branch's own."""
-
-    def __init__(self) -> None:
-        self.pairs = 0
-        self.negative = 0
-
-    def count(self, gradients: Sequence[Tensor | None], branch: int) -> None:
-        own = gradients[branch]
-        if own is None:
-            return
-        for i, other in enumerate(gradients):
-            if i == branch or other is None:
-                continue
-            dot = float((own * other).sum())
-            self.pairs += dot != 0
-            self.negative += dot < 0
-
-    def rate(self) -> float:
-        return self.negative / self.pairs if self.pairs else float("nan")
+def _numbers(losses: Sequence[Tensor | None]) -> list[float | None]:
+    """Losses as numbers, in one transfer from the device."""
+    present = [loss.detach() for loss in losses if loss is not None]
+    numbers = iter(torch.stack(present).tolist() if present else [])
+    return [None if loss is None else next(numbers) for loss in losses]
 
 
 def _add(first: Tensor | None, second: Tensor | None) -> Tensor | None:
     if first is None or second is None:
         return first if second is None else second
     return first + second
-
-
-def _index(modality: Modality | int) -> int:
-    return modality.index if isinstance(modality, Modality) else int(modality)
 
 
 def _strictly_lowest(values: Sequence[float]) -> Modality | None:

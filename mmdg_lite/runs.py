@@ -12,12 +12,12 @@ from typing import Any, Literal
 import torch
 from filelock import FileLock, Timeout
 
+from mmdg_lite.balancing import BalancingRule
 from mmdg_lite.configuration import from_dict, read_json, to_dict, write_json
 from mmdg_lite.data.augmentation import Augmentation
 from mmdg_lite.data.protocols import PROTOCOLS, Setting
 from mmdg_lite.methods import method as find_method
 from mmdg_lite.models import ModelConfig
-from mmdg_lite.projection import Rule
 
 Profile = Literal["quick", "full", "paper"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -52,7 +52,7 @@ class TrainingConfig:
     warmup: int = 10  # steps of linear warm-up
     validate_every: int = 20  # steps between two looks at the sources' validation lists
     patience: int = 0  # validations without improvement after which training stops; 0: never
-    rule: Rule = "regrad"  # of ReGrad; "none": plain sum of the gradients
+    rule: BalancingRule = "regrad"  # how the modalities' gradients are balanced; "none": their plain sum
     momentum: float = 0.5  # of ReGrad's loss averages
     checkpoint_every: int = 50  # steps between two resumable states
     precision: Precision = "auto"  # "auto": bfloat16 autocast on CUDA where the device has it, float32 elsewhere

@@ -57,7 +57,9 @@ class Trainer:
         settings = config.training
         kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
         self.optimiser = kind(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-        self.regrad = ReGrad(momentum=settings.momentum, rule=settings.rule, released=config.model.released)
+        self.regrad = ReGrad(
+            momentum=settings.momentum, rule=settings.rule, released=config.model.released, seed=config.seed
+        )
         self.batches_per_epoch = len(self._epoch(0, 0))
         self.step = 0
         self.best: dict[str, torch.Tensor] = {}

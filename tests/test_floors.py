@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "mmdg_lite"
 FLOORS: dict[int, str] = {
     0: "modality configuration",
     1: "uncertainty attention adapters prompts templates projection regrad prototypes metrics calibration convolution "
-    "causal_text backward flattened gram_weights modulation",
+    "causal_text backward flattened gram_weights ogm_ge aggregators balancing modulation "
+    "regrad_rule released_modulation",
     2: "clip clip_weights models mmdg multimodal released trunk",
     3: "data data.*",
     4: "scores results runs methods checkpoints evaluation trainer training linear_probe setting_data rescoring",

@@ -1,5 +1,6 @@
 """The methods by name: each builds, and together they are every combination of MMDG++'s three parts."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -19,6 +20,7 @@ PARTS = {
     (True, True, False): "mmdg++_without_regrad",
     (True, True, True): "mmdg++",
 }
+RULE_ABLATION = ("keep", "drop", "orthogonal", "ogm_ge", "pcgrad", "mgda", "cagrad", "upgrad")
 
 
 def parts(name):
@@ -32,13 +34,17 @@ def test_every_combination_of_the_three_parts_is_exactly_one_method(combination)
     having = [
         name
         for name, found in METHODS.items()
-        if found.adapters != "none" and found.architecture == "mmdg++" and parts(name) == combination
+        if found.adapters != "none"
+        and found.architecture == "mmdg++"
+        and found.rule in ("regrad", "none")
+        and parts(name) == combination
     ]
     assert having == [PARTS[combination]]
 
 
 def test_other_methods_are_the_baselines_and_mmdg():
-    assert set(METHODS) - set(PARTS.values()) == {"linear_probe", "head", "mmdg"}
+    rules = {f"mmdg++_rule_{rule}" for rule in RULE_ABLATION}
+    assert set(METHODS) - set(PARTS.values()) == {"linear_probe", "head", "mmdg"} | rules
     assert len({found.title for found in METHODS.values()}) == len(METHODS)
 
 
@@ -52,6 +58,17 @@ def test_every_method_builds_what_it_says(name):
         uncertain = any("log_variance" in key or "LogVariance" in key for key in model.state_dict())
         assert uncertain == (METHODS[name].adapters == "uncertainty")
         assert model.class_tokens["rgb"].requires_grad == METHODS[name].train_tokens
+
+
+@pytest.mark.parametrize("rule", RULE_ABLATION)
+def test_the_rule_ablation_differs_from_mmdg_in_nothing_but_the_rule(rule):
+    found = METHODS[f"mmdg++_rule_{rule}"]
+    assert found == replace(METHODS["mmdg++"], rule=rule, title=found.title)
+    assert small_config(f"mmdg++_rule_{rule}").training.rule == rule
+
+
+def test_no_two_methods_are_the_same():
+    assert len({replace(found, title="") for found in METHODS.values()}) == len(METHODS)
 
 
 def test_only_the_probe_is_fitted_and_not_trained():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mmdg_lite.assignment import Branch
+from mmdg_lite.balancing import Moment
 from mmdg_lite.flattened import Flattened
 from mmdg_lite.gram_weights import is_shared, regrad_weights
 from mmdg_lite.modality import MODALITIES, Modality
@@ -26,11 +27,8 @@ def at_once(
     gradients: list[Gradients], branches: list[Branch], fastest: Modality | None, certainty: list[float], rule: Rule
 ) -> Modulated:
     lead = None if fastest is None else fastest.index
-    return modulate(
-        gradients,
-        branches,
-        lambda grams: {m: regrad_weights(gram, m, lead, certainty, rule=rule) for m, gram in grams.items()},
-    )
+    moment = Moment(losses=[1.0, 1.0, 1.0], fastest=lead, certainty=certainty)
+    return modulate(gradients, branches, rule, moment)
 
 
 def one_by_one(

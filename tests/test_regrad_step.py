@@ -262,8 +262,10 @@ def test_losses_that_reach_nothing_are_passed_over() -> None:
 
 
 def test_faults() -> None:
-    with pytest.raises(ValueError, match="unknown rule 'mgda'"):
-        ReGrad(rule="mgda")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="unknown rule 'sum'; choose one of regrad, keep"):
+        ReGrad(rule="sum")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="released ReGrad has no rule 'ogm_ge'"):
+        ReGrad(rule="ogm_ge", released=True)
     for momentum in (1.0, -0.1):
         with pytest.raises(ValueError, match=r"momentum must be in \[0, 1\)"):
             ReGrad(momentum=momentum)
