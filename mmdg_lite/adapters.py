@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from mmdg_lite.activation import quick_gelu
-from mmdg_lite.attention import CertaintyAttention, CrossAttention, Noise
+from mmdg_lite.attention import CertaintyAttention, CrossAttention, Noise, Suppression
 from mmdg_lite.convolution import CentralDifferenceConv2d
+from mmdg_lite.faults import Released, faults
 from mmdg_lite.uncertainty import Sampling
 
 __all__ = ["CentralDifferenceConv2d", "CertaintyAttention", "CrossAdapter", "CrossAttention", "UAdapter", "UAdapterPP"]
@@ -40,10 +41,10 @@ class CrossAdapter(nn.Module):
         heads: int = 8,
         theta: float = 0.5,
         attention: CrossAttention | None = None,
-        released: bool = False,
+        released: Released = False,
     ) -> None:
         super().__init__()
-        self.released = released
+        self.faults = faults(released)
         self.down_receiver = nn.Linear(width, dim)
         self.down_sender = nn.Linear(width, dim)
         self.norm_receiver = nn.LayerNorm(dim)
@@ -78,7 +79,7 @@ class CrossAdapter(nn.Module):
         """
         if receiver.shape != sender.shape:
             raise ValueError(f"receiver {tuple(receiver.shape)} and sender {tuple(sender.shape)} must have one shape")
-        if not self.released:
+        if "D13" not in self.faults:
             receiver = _masked(receiver, receiver_present)
         sender = _masked(sender, sender_present)
         a = self.norm_receiver(quick_gelu(self.down_receiver(receiver)))  # B x N x d
@@ -91,7 +92,7 @@ class CrossAdapter(nn.Module):
         y = self.up(quick_gelu(self.convolution.forward_tokens(y)))  # B x N x C
         if receiver_present is None:
             return y, certainty
-        if self.released:
+        if "D13" in self.faults:
             return y * _per_token(receiver_present).to(y.dtype), certainty * _per_token(receiver_present)
         return _masked(y, receiver_present), _masked(certainty, receiver_present)
 
@@ -101,7 +102,7 @@ class UAdapterPP(CrossAdapter):
 
     Args:
         width, dim, heads, theta: as in `CrossAdapter`.
-        samples, rate, sampling: as in `CertaintyAttention`.
+        samples, rate, sampling, suppression: as in `CertaintyAttention`.
         released: reproduce the released code's faults in this module (D2, D12, D13).
     """
 
@@ -115,9 +116,12 @@ class UAdapterPP(CrossAdapter):
         rate: float = 2.5,
         theta: float = 0.5,
         sampling: Sampling = "moments",
-        released: bool = False,
+        suppression: Suppression = "query",
+        released: Released = False,
     ) -> None:
-        attention = CertaintyAttention(dim, heads, samples=samples, rate=rate, sampling=sampling, released=released)
+        attention = CertaintyAttention(
+            dim, heads, samples=samples, rate=rate, sampling=sampling, suppression=suppression, released=released
+        )
         super().__init__(width, dim=dim, heads=heads, theta=theta, attention=attention, released=released)
 
 

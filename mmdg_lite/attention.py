@@ -4,12 +4,18 @@ Throughout, the *receiver* is the modality whose tokens are being updated (its k
 modality that tells it where to look (its queries).
 """
 
+from typing import Literal, get_args
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from mmdg_lite.faults import Released, faults
 from mmdg_lite.narrow_attention import attention
-from mmdg_lite.uncertainty import SAMPLING_METHODS, Sampling, certainty, sample_moments
+from mmdg_lite.uncertainty import SAMPLING_METHODS, Sampling, certainty, gaussian_divergence, sample_moments
+
+Suppression = Literal["query", "key"]
+SUPPRESSIONS: tuple[str, ...] = get_args(Suppression)
 
 Noise = tuple[Tensor, Tensor]
 """Standard normal draws for the sender's and the receiver's queries, each K x B x N x d."""
@@ -39,12 +45,17 @@ class CrossAttention(nn.Module):
         self.value = nn.Linear(dim, dim, bias=False)
         self.out = nn.Linear(dim, dim)
 
-    def attend(self, query: Tensor, receiver: Tensor, values: Tensor | None = None) -> Tensor:
+    def attend(
+        self, query: Tensor, receiver: Tensor, values: Tensor | None = None, *, key_scale: Tensor | None = None
+    ) -> Tensor:
         """softmax(q k^T / sqrt(d / heads)) v and the output projection; B x N x d in and out.
 
         Keys and values are both read from the receiver's tokens, unless other tokens are given for the values.
+        `key_scale`: B x N x 1, factors of the keys, and so of the columns of the logits.
         """
         keys, values = self.key(receiver), self.value(receiver if values is None else values)
+        if key_scale is not None:
+            keys = key_scale.to(keys.dtype) * keys
         return self.out(multi_head(query, keys, values, self.heads))
 
     def forward(
@@ -80,8 +91,15 @@ class CertaintyAttention(CrossAttention):
         rate: r, how fast certainty falls with variance.
         sampling: how the draws' statistics are obtained in training, see `uncertainty.sample_moments`. Evaluation uses
             expectations and is deterministic (D12).
+        suppression: "query" as above, rows of the logits scaled by the certainty of the chosen query; or, for study,
+            "key": columns scaled by the certainty of the key's token, from the receiver's side, which turns attention
+            away from doubtful tokens instead of flattening what doubtful tokens look at: q (U k)^T = (q k^T) U. That
+            certainty is then the one returned. Queries are chosen as before.
         released: reproduce the released code: the sender's query is always taken in training (D2), and evaluation
             samples too (D12).
+
+    `divergences`: None, or a list to which every call adds the divergence of both sides' queries from N(0, 1), see
+    `uncertainty.gaussian_divergence`; ... x N x d, their sum over the two sides.
     """
 
     def __init__(
@@ -92,15 +110,20 @@ class CertaintyAttention(CrossAttention):
         samples: int = 50,
         rate: float = 2.5,
         sampling: Sampling = "moments",
-        released: bool = False,
+        suppression: Suppression = "query",
+        released: Released = False,
     ) -> None:
         super().__init__(dim, heads)
+        if suppression not in SUPPRESSIONS:
+            raise ValueError(f"unknown suppression {suppression!r}; choose one of {', '.join(SUPPRESSIONS)}")
         if sampling not in SAMPLING_METHODS:
             raise ValueError(f"unknown sampling method {sampling!r}; choose one of {', '.join(SAMPLING_METHODS)}")
         self.samples = samples
         self.rate = rate
         self.sampling: Sampling = sampling
-        self.released = released
+        self.suppression: Suppression = suppression
+        self.faults = faults(released)
+        self.divergences: list[Tensor] | None = None
         self.query_receiver = nn.Linear(dim, dim, bias=False)
         self.mean_sender = nn.Linear(dim, dim, bias=False)
         self.mean_receiver = nn.Linear(dim, dim, bias=False)
@@ -137,6 +160,8 @@ class CertaintyAttention(CrossAttention):
             selection=selection,
             generator=generator,
         )
+        if self.suppression == "key":
+            return self.attend(query, receiver, values, key_scale=chosen), chosen
         return self.attend(query, receiver, values), chosen
 
     def choose(
@@ -150,6 +175,8 @@ class CertaintyAttention(CrossAttention):
     ) -> tuple[Tensor, Tensor]:
         """Steps 2 to 4: the queries that are taken, scaled by their certainty. No parameter takes part.
 
+        With suppression of keys the queries are not scaled, and the certainty is that of the receiver's tokens.
+
         Args:
             sender, receiver: mean and log-variance of each side's queries, ... x N x d.
             noise, selection, generator: as in `forward`, of shapes K x ... x N x d and ... x N x 1.
@@ -157,12 +184,16 @@ class CertaintyAttention(CrossAttention):
         Returns:
             (scaled queries ... x N x d, certainty ... x N x 1 in [0, 1], without gradient).
         """
+        if self.divergences is not None:
+            self.divergences.append(gaussian_divergence(*sender) + gaussian_divergence(*receiver))
         noise_sender, noise_receiver = noise if noise is not None else (None, None)
         query_b, u_b = self._sample(*sender, noise_sender, generator)
         query_a, u_a = self._sample(*receiver, noise_receiver, generator)
         certainty_a, certainty_b = certainty(u_a, self.rate), certainty(u_b, self.rate)
         take_sender = self._choose(u_a, u_b, certainty_a, certainty_b, selection, generator)  # ... x N x 1 bool
         query = torch.where(take_sender, query_b, query_a)
+        if self.suppression == "key":
+            return query, certainty_a
         chosen = torch.where(take_sender, certainty_b, certainty_a)
         return chosen.to(query.dtype) * query, chosen
 
@@ -170,7 +201,7 @@ class CertaintyAttention(CrossAttention):
         self, mean: Tensor, log_variance: Tensor, noise: Tensor | None, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         """Sample mean ... x N x d and uncertainty ... x N x 1 of one side's queries, in at least float32."""
-        method: Sampling = self.sampling if self.training or self.released else "expected"
+        method: Sampling = self.sampling if self.training or "D12" in self.faults else "expected"
         if noise is not None:
             method = "monte_carlo"
         precise = torch.promote_types(mean.dtype, torch.float32)
@@ -191,7 +222,7 @@ class CertaintyAttention(CrossAttention):
         """True where the sender's query is taken, ... x N x 1."""
         if not self.training:
             return certainty_b > certainty_a
-        if self.released:  # (U_a + U_b) / U_b is at least 1, or undefined where both certainties underflow (D2)
+        if "D2" in self.faults:  # (U_a + U_b) / U_b is at least 1, or undefined where both certainties underflow (D2)
             return (certainty_a + certainty_b) / certainty_b >= 1
         if selection is None:
             device = u_a.device if generator is None else generator.device

@@ -76,7 +76,8 @@ def all_at_once(
     selection: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The same as `one_by_one`, in one batch; random numbers are drawn in another order. `released` is not known here.
+    """The same as `one_by_one`, in one batch; random numbers are drawn in another order. D13 and suppression
+    of keys are not known here.
 
     Arguments and results as there.
     """

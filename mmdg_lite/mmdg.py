@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmdg_lite.activation import replace_quick_gelu
 from mmdg_lite.adapters import UAdapter
 from mmdg_lite.dropout_uncertainty import DropoutCertainty, SeededDropout, Spread
+from mmdg_lite.faults import Released, faults
 from mmdg_lite.infrared_channels import infrared_channels
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.multimodal import MultimodalModel, copies, stack_images, stacked
@@ -71,7 +72,7 @@ class MMDG(MultimodalModel):
         trunk: nn.Module | Trunk,
         source_domains: Sequence[str],
         *,
-        released: bool = False,
+        released: Released = False,
         train_tokens: bool = True,
         train_trunk: bool = False,
         dim: int = 8,
@@ -95,13 +96,15 @@ class MMDG(MultimodalModel):
         view = take_apart(trunk)
         self._view = view
         self.trunk = replace_quick_gelu(view.module.requires_grad_(train_trunk))
-        self.released = released
+        self.faults = faults(released)
         self.sampling: Sampling = sampling
         self.evaluation_sampling: Sampling = evaluation_sampling
         self.descriptors = descriptors
         self.class_tokens = copies(view.class_token).requires_grad_(train_tokens)  # each C
         self.positions = copies(view.positions).requires_grad_(train_tokens)  # each N x C
-        self.uncertainty = DropoutCertainty(p=dropout, draws=draws, rate=rate, spread="std" if released else spread)
+        self.uncertainty = DropoutCertainty(
+            p=dropout, draws=draws, rate=rate, spread="std" if "D5" in self.faults else spread
+        )
 
         def adapter() -> UAdapter:
             made = UAdapter(view.width, dim=dim, heads=heads, theta=theta)
@@ -228,7 +231,7 @@ class MMDG(MultimodalModel):
         """How the uncertainty is drawn in this forward pass, and from what."""
         if self.training:
             return self.sampling, self.generator
-        if self.released:
+        if "D12" in self.faults:
             return "monte_carlo", self.generator
         return self.evaluation_sampling, torch.Generator().manual_seed(EVALUATION_SEED)
 

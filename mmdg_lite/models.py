@@ -16,13 +16,16 @@ from torch.nn import functional
 
 from mmdg_lite.activation import replace_quick_gelu
 from mmdg_lite.adapters import CrossAdapter, UAdapterPP
+from mmdg_lite.attention import Suppression
 from mmdg_lite.clip import load_clip
 from mmdg_lite.exchange import all_at_once, one_by_one
+from mmdg_lite.faults import Released, faults
 from mmdg_lite.mmdg import MMDG
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.multimodal import MultimodalModel, copies, stack_images, stacked
 from mmdg_lite.outputs import Batch, Output
-from mmdg_lite.prompts import AsymmetricDomainPrompts
+from mmdg_lite.prompts import AsymmetricDomainPrompts, tokenize_sentences
+from mmdg_lite.released import released_positions
 from mmdg_lite.trunk import OpenClipTrunk
 from mmdg_lite.uncertainty import Sampling
 
@@ -64,12 +67,12 @@ class MMDGPlusPlus(MultimodalModel):
     Args:
         clip: open_clip's CLIP; it is frozen here and kept as `self.clip`.
         source_domains: names of the S training domains, in the order of the batch's `domain` numbers.
-        released: reproduce the released code's faults in the forward pass (D2, D4, D7, D8, D12, D13).
+        released: reproduce the released code's faults in the forward pass, all or those named in `faults.FORWARD`.
         adapters: "uncertainty" (U-Adapter++), "plain" (the same without uncertainty) or "none".
         prompts: "asymmetric" (ADPs), "shared" (one live and one spoof class for all domains) or "none" (a linear
             classifier of live against spoof per modality).
         train_tokens: whether class tokens, positional embeddings and projections are trained.
-        dim, heads, samples, rate, theta, sampling: of the adapters, see `UAdapterPP`.
+        dim, heads, samples, rate, theta, sampling, suppression: of the adapters, see `UAdapterPP`.
         context: learnable context vectors per class and modality.
         token_ids, positions: own sentences, see `AsymmetricDomainPrompts`.
     """
@@ -79,7 +82,7 @@ class MMDGPlusPlus(MultimodalModel):
         clip: CLIP,
         source_domains: Sequence[str],
         *,
-        released: bool = False,
+        released: Released = False,
         adapters: AdapterKind = "uncertainty",
         prompts: PromptKind = "asymmetric",
         train_tokens: bool = True,
@@ -89,20 +92,22 @@ class MMDGPlusPlus(MultimodalModel):
         rate: float = 2.5,
         theta: float = 0.5,
         sampling: Sampling = "moments",
+        suppression: Suppression = "query",
         context: int = 5,
         token_ids: Tensor | None = None,
         positions: Tensor | None = None,
     ) -> None:
         super().__init__(source_domains, frozen="clip")
         self.clip = replace_quick_gelu(clip.requires_grad_(False))
-        self.released = released
+        self.faults = faults(released)
+        self.suppression: Suppression = suppression
         visual = clip.visual
         self._trunk = OpenClipTrunk(visual)
         width, layers = self._trunk.width, self._trunk.layers
         self.class_tokens = copies(visual.class_embedding)  # each C
         self.positions = copies(visual.positional_embedding)  # each N x C
         self.projections = copies(visual.proj)  # each C x D
-        if released:  # the released code trains CLIP's own class token as RGB's (D7)
+        if "D7" in self.faults:  # the released code trains CLIP's own class token as RGB's (D7)
             self.class_tokens[Modality.RGB.value] = visual.class_embedding
         for parameter in (*self.class_tokens.values(), *self.positions.values(), *self.projections.values()):
             parameter.requires_grad_(train_tokens)
@@ -112,9 +117,11 @@ class MMDGPlusPlus(MultimodalModel):
         if prompts == "none":
             self.classifiers = nn.ModuleDict({modality.value: nn.Linear(embed_dim, 2) for modality in MODALITIES})
         else:
+            if "D4" in self.faults and positions is None and token_ids is None and context:
+                positions = released_positions(tokenize_sentences(context, length=clip.context_length), context)
             self.prompts = AsymmetricDomainPrompts(
                 clip,
-                _spoof_classes(self.source_domains, prompts, released),
+                _spoof_classes(self.source_domains, prompts, "D8" in self.faults),
                 context=context,
                 token_ids=token_ids,
                 positions=positions,
@@ -131,6 +138,7 @@ class MMDGPlusPlus(MultimodalModel):
                 rate=rate,
                 theta=theta,
                 sampling=sampling,
+                suppression=suppression,
                 released=released,
             )
 
@@ -172,7 +180,7 @@ class MMDGPlusPlus(MultimodalModel):
         Raises:
             ValueError: images of different sizes, or a sample without any modality.
         """
-        images, present = stack_images(batch, keep_missing=self.released)  # 3 x B x 3 x H x W, B x 3
+        images, present = stack_images(batch, keep_missing="D13" in self.faults)  # 3 x B x 3 x H x W, B x 3
         trunk = self._trunk
         x = trunk.embed(images, stacked(self.class_tokens), stacked(self.positions))  # (3 B) x N x C
         token_certainty = []
@@ -186,7 +194,7 @@ class MMDGPlusPlus(MultimodalModel):
                 token_certainty.append(certainty)
         class_token = rearrange(trunk.leave(x[:, 0]), "(m b) c -> m b c", m=len(MODALITIES))
         features = rearrange(class_token @ stacked(self.projections).to(class_token.dtype), "m b d -> b m d")
-        if self.released:
+        if "D13" in self.faults:
             head_input = functional.normalize(features, dim=-1) * present[..., None].to(features.dtype)
         else:
             features = torch.where(present[..., None], features, torch.zeros_like(features))
@@ -213,7 +221,9 @@ class MMDGPlusPlus(MultimodalModel):
             assert noise is not None
             return noise(layer, receiver, sender, Stream.SENDER), noise(layer, receiver, sender, Stream.RECEIVER)
 
-        update, certainty = (one_by_one if self.released else all_at_once)(
+        # what all_at_once does not know is left to the plain way
+        exchange = one_by_one if "D13" in self.faults or self.suppression == "key" else all_at_once
+        update, certainty = exchange(
             [cast(CrossAdapter, self._adapters(receiver)[layer]) for receiver in MODALITIES],
             rearrange(h, "(m b) n c -> m b n c", m=len(MODALITIES)),
             present,
@@ -229,7 +239,7 @@ class MMDGPlusPlus(MultimodalModel):
         of_class_token = token_certainty[-1][..., 0]  # B x 3 x 2
         senders = torch.tensor([[sender.index for sender in modality.others] for modality in MODALITIES])
         counted = present[:, senders.to(present.device)]  # B x 3 x 2
-        if self.released:
+        if "D24" in self.faults:
             counted = torch.ones_like(counted)
         counted = counted | ~counted.any(dim=-1, keepdim=True)  # without any sender: the calls on its own tokens
         weight = counted.to(of_class_token.dtype)
@@ -263,8 +273,9 @@ class ModelConfig:
     rate: float = 2.5  # certainty rate r
     theta: float = 0.5  # share of the central difference
     sampling: Sampling = "moments"  # how the samples' statistics are drawn in training
+    suppression: Suppression = "query"  # what certainty scales: rows (queries) or columns (keys) of the logits
     context: int = 5  # learnable context vectors per class and modality
-    released: bool = False  # reproduce the released code's faults
+    released: bool | tuple[str, ...] = False  # reproduce the released code's faults: all, none, or these (`faults`)
     seed: int = 0  # of the initialisation
 
 
@@ -299,15 +310,16 @@ def build(config: ModelConfig) -> MultimodalModel:
             rate=config.rate,
             theta=config.theta,
             sampling=config.sampling,
+            suppression=config.suppression,
             context=config.context,
         )
 
 
-def _spoof_classes(source_domains: tuple[str, ...], prompts: PromptKind, released: bool) -> tuple[str, ...]:
+def _spoof_classes(source_domains: tuple[str, ...], prompts: PromptKind, fixed_number: bool) -> tuple[str, ...]:
     """Names of the spoof classes: the source domains, one for all, or the released code's fixed number (D8)."""
     if prompts == "shared":
         return ("all",)
-    if not released:
+    if not fixed_number:
         return source_domains
     if len(source_domains) > RELEASED_SPOOF_CLASSES:
         raise ValueError(f"the released model has {RELEASED_SPOOF_CLASSES} spoof classes, got {source_domains}")

@@ -15,11 +15,12 @@ from torch import Tensor
 from mmdg_lite.assignment import Branches, PerModality, as_pairs, per_modality
 from mmdg_lite.backward import gradients_of
 from mmdg_lite.balancing import BalancingRule, Moment, check_balancing_rule
+from mmdg_lite.faults import Released, faults
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.modulation import modulate
 from mmdg_lite.projection import RULES, Rule, project
 from mmdg_lite.regrad_rule import regrad
-from mmdg_lite.released_modulation import modulate_released
+from mmdg_lite.released_modulation import LOOP_FAULTS, modulate_released
 
 __all__ = ["Exchange", "ReGrad", "Report", "project", "regrad"]
 
@@ -51,10 +52,11 @@ class ReGrad:
         momentum: of the moving averages of the losses, in [0, 1).
         rule: balancing rule, ReGrad's or another's (`balancing.BALANCING_RULES`); "none" leaves the plain sum of the
             four gradients and needs one backward pass only.
-        released: reproduce the released code's loop: parameters after the first without any modality gradient are not
-            modulated (D1), averages grow without bound (D3), absolute epsilon (D15), trainable parameters outside the
-            branches raise (D17), the average of a missing modality decays and takes part in the comparison (D20), and
-            gradients of a single loss are modulated (D21). It knows the projection rules only.
+        released: reproduce the released code's faults, all or some: parameters after the first without any modality
+            gradient are not modulated (D1), averages grow without bound (D3), absolute epsilon (D15), trainable
+            parameters outside the branches raise (D17), the average of a missing modality decays and takes part in the
+            comparison (D20), and gradients of a single loss are modulated (D21). All but D3 and D20 know the projection
+            rules only.
         seed: of what a rule draws (OGM-GE's noise, PCGrad's order), with the number of steps made.
         exchange: applied to each loss's gradients (and the parameters) before they are modulated: where several
             processes train one model, their sum over these, see `distributed.sum_gradients`.
@@ -69,18 +71,18 @@ class ReGrad:
         *,
         momentum: float = 0.5,
         rule: BalancingRule = "regrad",
-        released: bool = False,
+        released: Released = False,
         seed: int = 0,
         exchange: Exchange = lambda gradients, parameters: list(gradients),
     ) -> None:
         check_balancing_rule(rule)
-        if released and rule not in RULES:
+        self.faults = faults(released)
+        if self.faults & LOOP_FAULTS and rule not in RULES:
             raise ValueError(f"the released ReGrad has no rule {rule!r}; use released=False")
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum must be in [0, 1), got {momentum}")
         self.momentum = momentum
         self.rule: BalancingRule = rule
-        self.released = released
         self.seed = seed
         self.exchange = exchange
         self.averages = [0.0, 0.0, 0.0]
@@ -102,25 +104,22 @@ class ReGrad:
         given (D20). The strictly lowest is the fastest; a tie gives None.
         """
         values = _numbers(per_modality(losses))
-        if self.released:
-            return self._update_released(values)
         for i, value in enumerate(values):
+            decayed = self.momentum * self.averages[i]
             if value is not None:
-                self.averages[i] = self.momentum * self.averages[i] + (1 - self.momentum) * value
+                kept = self.averages[i] if "D3" in self.faults else 0.0  # the old average added once more
+                self.averages[i] = kept + decayed + (1 - self.momentum) * value
                 self.updates[i] += 1
+            elif "D20" in self.faults:
+                self.averages[i] = decayed
+        if "D20" in self.faults:
+            return _strictly_lowest(self.averages)
         corrected = self.corrected_averages()
         return _strictly_lowest([corrected[i] if value is not None else float("inf") for i, value in enumerate(values)])
 
-    def _update_released(self, values: Sequence[float | None]) -> Modality | None:
-        """The released averages: old + (momentum old + (1 - momentum) loss) (D3), momentum old if missing (D20)."""
-        for i, value in enumerate(values):
-            decayed = self.momentum * self.averages[i]
-            self.averages[i] = decayed if value is None else self.averages[i] + decayed + (1 - self.momentum) * value
-        return _strictly_lowest(self.averages)
-
     def corrected_averages(self) -> tuple[float, float, float]:
-        """Moving averages corrected for their start at 0 (as they are, if `released`); NaN before the first update."""
-        if self.released:
+        """Moving averages corrected for their start at 0 (not under D3 or D20); NaN before the first update."""
+        if self.faults & {"D3", "D20"}:
             return self.averages[0], self.averages[1], self.averages[2]
         r, d, i = (
             average / (1 - self.momentum**updates) if updates else float("nan")
@@ -169,8 +168,9 @@ class ReGrad:
             for loss in given
         ]
         total_gradients = self.exchange(gradients_of(total, parameters, retain=False, free=given), parameters)
-        if self.released:
-            modulated = modulate_released(by_loss, assignment, fastest, weights, rule=cast(Rule, self.rule))
+        if self.faults & LOOP_FAULTS:
+            rule = cast(Rule, self.rule)
+            modulated = modulate_released(by_loss, assignment, fastest, weights, rule=rule, released=self.faults)
         else:
             gradients = [[None if of is None else of[place] for of in by_loss] for place in range(len(parameters))]
             moment = Moment(

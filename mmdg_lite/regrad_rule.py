@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mmdg_lite.faults import Released, faults
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.projection import Rule, check_rule, project
 
@@ -20,7 +21,7 @@ def regrad(
     certainty: Sequence[Tensor | float],
     *,
     rule: Rule = "regrad",
-    released: bool = False,
+    released: Released = False,
 ) -> Tensor | None:
     """Modulated gradient of one parameter of branch m, from its gradients of L_R, L_D and L_I.
 
@@ -35,7 +36,7 @@ def regrad(
         fastest: the fastest modality (or its index), None on a tie.
         certainty: U_R, U_D, U_I, each in [0, 1].
         rule: projection rule, see `projection.project`; "none" is the plain sum.
-        released: keep the released code's faults: absolute epsilon (D15), single gradients modulated (D21).
+        released: keep the released code's faults, or one: absolute epsilon (D15), single gradients modulated (D21).
 
     Returns:
         The modulated gradient, or None if all three are None.
@@ -44,6 +45,8 @@ def regrad(
         ValueError: an unknown rule, not three gradients and certainties, or gradients of different shapes.
     """
     check_rule(rule)
+    kept = faults(released)
+    absolute, single = "D15" in kept, "D21" in kept
     if len(gradients) != len(MODALITIES) or len(certainty) != len(MODALITIES):
         raise ValueError(
             f"expected one gradient and one certainty per modality, got {len(gradients)} and {len(certainty)}"
@@ -57,26 +60,26 @@ def regrad(
     m = _index(branch)
     own = gradients[m]
     own = zero if own is None else own
-    others = {i: g for i, g in enumerate(gradients) if i != m and g is not None and (released or bool(g.any()))}
+    others = {i: g for i, g in enumerate(gradients) if i != m and g is not None and (single or bool(g.any()))}
     total_of_others = sum(others.values(), zero)
     if rule == "none":
         return own + total_of_others
-    if not released and len(others) + bool(own.any()) <= 1:
+    if not single and len(others) + bool(own.any()) <= 1:
         return own + total_of_others
     if fastest is not None and m == _index(fastest):
-        held_back = _hold_back(own, list(others.values()), total_of_others, rule, released)
+        held_back = _hold_back(own, list(others.values()), total_of_others, rule, absolute)
         return certainty[m] * held_back + total_of_others
     result = own.clone()
     for j, gradient in others.items():
-        result += certainty[j] * project(gradient, own, rule=rule, released=released)
+        result += certainty[j] * project(gradient, own, rule=rule, released=absolute)
     return result
 
 
-def _hold_back(own: Tensor, others: list[Tensor], total: Tensor, rule: Rule, released: bool) -> Tensor:
+def _hold_back(own: Tensor, others: list[Tensor], total: Tensor, rule: Rule, absolute: bool) -> Tensor:
     """What remains of the fastest modality's gradient beside those of the others."""
     if rule != "orthogonal":
-        return project(own, total, rule=rule, released=released)
-    parts = [project(own / len(others), other, rule=rule, released=released) for other in others]
+        return project(own, total, rule=rule, released=absolute)
+    parts = [project(own / len(others), other, rule=rule, released=absolute) for other in others]
     return sum(parts, torch.zeros_like(own)) if parts else own
 
 

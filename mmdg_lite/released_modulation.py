@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from mmdg_lite.assignment import Assignment
+from mmdg_lite.faults import Released, faults
 from mmdg_lite.modality import Modality
 from mmdg_lite.modulation import Gradients, Modulated
 from mmdg_lite.projection import Rule
 from mmdg_lite.regrad_rule import regrad
+
+LOOP_FAULTS = frozenset({"D1", "D15", "D17", "D21"})
+"""Faults for which gradients are modulated here."""
 
 
 def modulate_released(
@@ -18,8 +22,9 @@ def modulate_released(
     certainty: Sequence[Tensor | float],
     *,
     rule: Rule,
+    released: Released = True,
 ) -> Modulated:
-    """Modulate parameter by parameter, as far as the released loop comes (D1).
+    """Modulate parameter by parameter, as far as the released loop comes (D1) or, without that fault, all of them.
 
     Args:
         by_loss: for L_R, L_D and L_I the gradients of all trainable parameters; None for a missing modality.
@@ -27,25 +32,29 @@ def modulate_released(
         fastest: the fastest modality, None on a tie.
         certainty: U_R, U_D, U_I in [0, 1].
         rule: projection rule.
+        released: which of the faults are kept.
 
     Raises:
         RuntimeError: a parameter outside the branches has modality gradients (D17).
     """
-    conflicts, squares = _Conflicts(), [0.0, 0.0, 0.0]
-    modulated: list[Tensor | None] = [None] * sum(parameter.requires_grad for parameter, _ in assignment)
-    for position in range(_first_without_gradient(assignment, by_loss)):
-        branch = assignment[position][1]
+    kept, conflicts, squares = faults(released), _Conflicts(), [0.0, 0.0, 0.0]
+    owners = [branch for parameter, branch in assignment if parameter.requires_grad]
+    modulated: list[Tensor | None] = [None] * len(owners)
+    until = _first_without_gradient(assignment, by_loss) if "D1" in kept else len(owners)
+    for position, branch in enumerate(owners[:until]):
         given = [None if of_loss is None else of_loss[position] for of_loss in by_loss]
-        if branch is None:
+        if branch is None and "D17" in kept and any(gradient is not None for gradient in given):
             raise RuntimeError(
                 "a trainable parameter outside the branches has modality gradients: the released ReGrad cannot "
                 "take this step (D17); use released=False, or give the parameter to a branch"
             )
-        result = regrad(given, branch, fastest, certainty, rule=rule, released=True)
-        assert result is not None
-        conflicts.count(given, branch.index)
-        squares[branch.index] += float(result.square().sum())
-        modulated[position] = result
+        if branch is None:
+            modulated[position] = regrad(given, 0, None, certainty, rule="none")  # the plain sum
+            continue
+        modulated[position] = result = regrad(given, branch, fastest, certainty, rule=rule, released=kept)
+        if result is not None:
+            conflicts.count(given, branch.index)
+            squares[branch.index] += float(result.square().sum())
     norms = (squares[0] ** 0.5, squares[1] ** 0.5, squares[2] ** 0.5)
     return Modulated(modulated, conflicts.rate(), norms)
 

@@ -54,6 +54,7 @@ class TrainingConfig:
     patience: int = 0  # validations without improvement after which training stops; 0: never
     rule: BalancingRule = "regrad"  # how the modalities' gradients are balanced; "none": their plain sum
     momentum: float = 0.5  # of ReGrad's loss averages
+    uncertainty_kl: float = 0.0  # weight of the divergence of the adapters' queries from N(0, 1); 0: none (D11)
     checkpoint_every: int = 50  # steps between two resumable states
     precision: Precision = "auto"  # "auto": bfloat16 autocast on CUDA where the device has it, float32 elsewhere
     non_finite: NonFinite = "stop"  # at a loss or gradient that is not finite: stop, or pass over that batch

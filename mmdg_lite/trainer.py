@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from mmdg_lite.checkpoints import (
 )
 from mmdg_lite.configuration import write_text
 from mmdg_lite.data.loader import loader
+from mmdg_lite.divergence import mean_divergence, watched_divergence
 from mmdg_lite.evaluation import Scored, autocast, model_scorer, score, to_device
 from mmdg_lite.finite import NonFiniteLoss, explain, gradient_fault, loss_fault
 from mmdg_lite.interruption import Interrupted, stop_requests
@@ -219,7 +221,7 @@ class Trainer:
         with autocast(self.device, self.config.training.precision):
             output = self.model(first)
             made = losses(output, first)
-        balance = ReGrad(rule=self.regrad.rule, released=self.regrad.released)
+        balance = ReGrad(rule=self.regrad.rule, released=self.regrad.faults)
         balance.step(made.modalities, made.total, self.branches, output.mean_certainty())
 
     def _train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -230,9 +232,13 @@ class Trainer:
         settings = self.config.training
         self.model.train()
         on_device = to_device(batch, self.device)
-        with autocast(self.device, settings.precision):
+        watch = watched_divergence(self.model, wanted=settings.uncertainty_kl > 0)
+        with autocast(self.device, settings.precision), watch as divergences:
             output = self.model(on_device)
             batch_losses = losses(output, on_device)
+        if settings.uncertainty_kl:
+            regularised = batch_losses.total + settings.uncertainty_kl * mean_divergence(divergences)
+            batch_losses = replace(batch_losses, total=regularised)
         if fault := loss_fault(batch_losses):
             return self._skip(fault, batch["id"])
         weighted = [None if loss is None else self.model.modality_weight * loss for loss in batch_losses.modalities]

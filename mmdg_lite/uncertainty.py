@@ -38,6 +38,17 @@ def certainty(variance: Tensor, rate: float) -> Tensor:
     return torch.exp(-rate * variance)
 
 
+def gaussian_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, s^2) || N(0, 1)) = (mean^2 + s^2 - log s^2 - 1) / 2 in nats, element by element, values >= 0 (D11).
+
+    The mean is drawn to 0 as well as the variance to 1: a variance is large or small only beside a mean of a fixed
+    scale, and a mean left free would outgrow any noise.
+    """
+    precise = torch.promote_types(mean.dtype, torch.float32)
+    mean, log_variance = mean.to(precise), log_variance.to(precise)
+    return (mean.square() + log_variance.exp() - log_variance - 1) / 2
+
+
 def sample_moments(
     mean: Tensor,
     log_variance: Tensor,

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "mmdg_lite"
 # a module that is not named here belongs to the floor of the highest module that it imports
 FLOORS: dict[int, str] = {
-    0: "modality configuration",
+    0: "modality configuration faults",
     1: "uncertainty attention adapters prompts templates projection regrad prototypes metrics calibration convolution "
     "causal_text backward flattened gram_weights ogm_ge aggregators balancing modulation "
     "regrad_rule released_modulation",

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from mmdg_lite.faults import faults
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.models import MMDGPlusPlus, ModelConfig, build
 from mmdg_lite.multimodal import MultimodalModel
@@ -241,6 +242,7 @@ def test_build_is_decided_by_the_configuration_and_its_seed() -> None:
 
 def test_build_passes_every_option_on() -> None:
     options = {"dim": 4, "heads": 2, "samples": 7, "rate": 1.5, "theta": 0.3, "sampling": "expected", "context": 2}
+    options["suppression"] = "key"
     model = build(config(released=True, train_tokens=False, **options))
     assert isinstance(model, MMDGPlusPlus)
     adapter = model.adapters["depth"][-1]
@@ -249,8 +251,8 @@ def test_build_passes_every_option_on() -> None:
     assert adapter.convolution.theta == 0.3
     assert adapter.up.in_features == 4
     assert model.prompts.contexts["rgb"].shape == (5, 2, 128)
-    assert model.released
-    assert attention.released
+    assert model.faults == attention.faults == faults(True)
+    assert model.suppression == attention.suppression == "key"
     assert not model.positions["rgb"].requires_grad
 
 
