@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from einops import rearrange, reduce
 from numpy.typing import NDArray
+from scipy.stats import sem
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
@@ -40,24 +41,30 @@ def corruption_auc(
     """Does certainty fall where a sensor is spoilt?
 
     In every face one random rectangle of one modality is spoilt. AUC: how often a spoilt patch (at least half of it in
-    the rectangle) is less certain than an untouched one (none of it). 0.5 is chance, below it certainty rises.
+    the rectangle) is less certain than an untouched one (none of it) of the same face; mean over faces. 0.5 is chance,
+    below it certainty rises.
 
     Args:
         shipped: the model to ask.
-        faces: at least one.
+        faces: at least two.
         seed: of the rectangles, the same for every row, and of the noise.
         kinds: some of `data.corruption.CORRUPTIONS`.
 
     Returns:
         A row per modality and kind: `auc`; `auc_untouched`, the same tokens' AUC in the images before they were spoilt
-        (what position alone does); `change_inside` and `change_outside`, mean change of certainty in both kinds of
-        patches. And the spoilt faces by (modality's value, kind).
+        (what position alone does); `margin`, half of the 95 % interval of their difference (normal, over faces);
+        `change_inside` and `change_outside`, mean change of certainty in both kinds of patches. And the spoilt faces by
+        (modality's value, kind).
+
+    Raises:
+        ValueError: fewer than two faces, or a model that is no MMDG++.
     """
+    if len(faces) < 2:
+        raise ValueError(f"an interval over faces needs at least two faces, got {len(faces)}")
     size = faces.rgb.shape[-1]
     regions = random_rectangles(len(faces), size, np.random.default_rng(seed))  # n x H x W
     share = patch_share(regions, describe(_model(shipped).clip).patch_size)  # n x P
     spoilt, untouched = share >= 0.5, share == 0
-    counted = spoilt | untouched
     before = shipped.answer(faces)
     rows, made = [], {}
     for modality in MODALITIES:
@@ -66,12 +73,14 @@ def corruption_auc(
             changed, _ = corrupt(faces, modality, regions, kind, np.random.default_rng([seed, modality.index]))
             after = token_certainty(shipped.answer(changed), modality)
             made[modality.value, kind] = changed
+            auc, control = _auc_per_face(after, spoilt, untouched), _auc_per_face(clean, spoilt, untouched)
             rows.append(
                 {
                     "modality": NAMES[modality.value],
                     "kind": kind,
-                    "auc": float(roc_auc_score(spoilt[counted], -after[counted])),
-                    "auc_untouched": float(roc_auc_score(spoilt[counted], -clean[counted])),
+                    "auc": float(auc.mean()),
+                    "auc_untouched": float(control.mean()),
+                    "margin": float(1.96 * sem(auc - control)),
                     "change_inside": float((after - clean)[spoilt].mean()),
                     "change_outside": float((after - clean)[untouched].mean()),
                 }
@@ -115,6 +124,15 @@ def changed_model(shipped: Quickstart, change: Callable[[CrossAdapter, Modality]
         for adapter in cast(nn.ModuleList, model.adapters[modality.value]):
             change(cast(CrossAdapter, adapter), modality)
     return replace(shipped, model=model)
+
+
+def _auc_per_face(
+    certainty: NDArray[np.float64], spoilt: NDArray[np.bool_], untouched: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """How often a spoilt patch is less certain than an untouched one, n; all arguments n x P."""
+    counted = spoilt | untouched
+    faces = zip(certainty, spoilt, counted, strict=True)
+    return np.array([roc_auc_score(truth[use], -values[use]) for values, truth, use in faces])
 
 
 def _model(shipped: Quickstart) -> MMDGPlusPlus:

@@ -1,0 +1,31 @@
+"""Dropout's spread is the square, moments have the exact laws and cost less, gradients and certainty are as told."""
+
+from math import exp
+from typing import Any
+
+import pytest
+
+
+def check(found: dict[str, Any]) -> None:
+    assert found["dropout"]["exact"] == pytest.approx(9 * 0.3 / 0.7)
+    assert found["dropout"]["explained"] > 0.9 and found["dropout"]["ratio"] == pytest.approx(1, abs=0.1)
+    for method in ("monte_carlo", "moments"):
+        assert min(found["p_values"][method].values()) > 1e-3
+        assert abs(found["correlations"][method]) < 4 / 4000**0.5
+    assert found["speed"]["200"] > 2 and found["speed"]["200"] > 5 * found["speed"]["2"]
+
+    gradient, expected, spread = found["gradient"], 1 / 50, (1 / 50 + 2 / 50**2) ** 0.5
+    assert gradient["mean"] == pytest.approx(expected, abs=4 * spread / gradient["number"] ** 0.5)
+    assert gradient["spread"] == pytest.approx(spread, rel=0.05)
+    values = [0.3, -1.2, 0.8, 1.9, -0.4, 0.1]
+    mean = sum(values) / 6
+    assert found["rotation"]["mean"] == pytest.approx(mean)
+    assert found["rotation"]["variance"] == pytest.approx(sum((value - mean) ** 2 for value in values) / 5)
+
+    assert exp(-2.5 * found["u"]["mean"]) == pytest.approx(exp(-2.5), abs=0.05)
+    rows = found["corruption"]
+    kinds = [(modality, kind) for modality in ("RGB", "depth", "infrared") for kind in ("noise", "blank", "blur")]
+    assert [(row["modality"], row["kind"]) for row in rows] == kinds
+    assert all(row["auc_untouched"] == pytest.approx(0.5, abs=0.15) and row["margin"] > 0 for row in rows)
+    told = {(row["modality"], row["kind"]): row["certainty there"] for row in rows}
+    assert told["depth", "blank"] == "falls"
