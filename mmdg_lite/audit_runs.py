@@ -49,7 +49,6 @@ VARIANTS: dict[str, Variant] = {
     "key": Variant(title="keys suppressed", seeds=(0,), model={"suppression": "key"}),
     "rate0.5": Variant(title="rate 0.5", seeds=(0,), model={"rate": 0.5}),
     "rate5": Variant(title="rate 5", seeds=(0,), model={"rate": 5.0}),
-    "adam": Variant(title="Adam, coupled weight decay (D23)", seeds=(0,), training={"optimiser": "adam"}),
     "D1": Variant(title="D1 alone", model=_with("D1")),
     "D2": Variant(title="D2 alone", model=_with("D2")),
     "D8": Variant(title="D8 alone", model=_with("D8")),
