@@ -33,7 +33,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-MINUTES = 10  # for all cells, on a busy machine
+MINUTES = 25  # at most, for all cells: one on an idle core, many on a busy machine
 # explorer: words in its picture's alternative text, and the slider that is moved
 EXPLORERS = {
     "balance": ("A face (", "depth holes"),
@@ -53,7 +53,7 @@ def chromium() -> str | None:
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(60 * 40),
     pytest.mark.skipif(
         chromium() is None,
         reason=f"no browser: install Chromium ({', '.join(NAMES)} on the PATH), or set MMDG_LITE_CHROMIUM to one",
@@ -141,16 +141,29 @@ def page(lab, tmp_path_factory) -> Iterator[Any]:
         page.wait_for_function(
             "() => /Idle/i.test(document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status)"
         )
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
+        run_all_cells(page)
         page.wait_for_function(
             "() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
             ".every(p => /\\[\\d+\\]/.test(p.textContent))",
             timeout=MINUTES * 60_000,
+            polling=1000,  # milliseconds
         )
         page.screenshot(path=SCREENSHOTS / "executed.png")
         yield page
         browser.close()
+
+
+def run_all_cells(page: Any) -> None:
+    """By the menu; again where a menu that was just being made took no notice of the click."""
+    for _ in range(5):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.wait_for_timeout(2000)
+        page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
+        page.wait_for_timeout(5000)
+        if any(prompt.strip("[]: ") for prompt in page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()):
+            return
+    page.screenshot(path=SCREENSHOTS / "not_started.png")
+    pytest.fail(f"the cells did not start to run: see {SCREENSHOTS / 'not_started.png'}")
 
 
 def test_all_cells_ran_without_errors(page):
