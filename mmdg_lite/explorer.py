@@ -118,8 +118,8 @@ def slider(label: str, value: float, low: float, high: float, step: float, *, un
         step=step,
         description=f"{label}, {unit}" if unit else label,
         readout_format=".2f" if step < 0.1 else ".1f" if step < 1 else ".0f",
-        style={"description_width": "150px"},
-        layout={"width": "360px"},
+        style={"description_width": "210px"},
+        layout={"width": "430px"},
     )
 
 
@@ -130,8 +130,8 @@ def whole_slider(label: str, value: int, low: int, high: int) -> Any:
         min=low,
         max=high,
         description=label,
-        style={"description_width": "150px"},
-        layout={"width": "360px"},
+        style={"description_width": "210px"},
+        layout={"width": "430px"},
     )
 
 
@@ -141,8 +141,8 @@ def choice(label: str, options: Sequence[Any], value: Any) -> Any:
         options=list(options),
         value=value,
         description=label,
-        style={"description_width": "150px"},
-        layout={"width": "360px"},
+        style={"description_width": "210px"},
+        layout={"width": "430px"},
     )
 
 
@@ -153,8 +153,8 @@ def several(label: str, options: Sequence[str], value: Sequence[str]) -> Any:
         value=tuple(value),
         rows=min(6, len(options)),
         description=label,
-        style={"description_width": "150px"},
-        layout={"width": "620px"},
+        style={"description_width": "210px"},
+        layout={"width": "680px"},
     )
 
 

@@ -4,8 +4,9 @@
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,11 +15,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mmdg_lite.aggregators import AGGREGATORS, check_installed
+from mmdg_lite.balancing import BalancingRule, Moment, balancing_weights
 from mmdg_lite.explorer import Drawn
 from mmdg_lite.figure_style import COLOURS, LINES, NAMES, new_figure, styled
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.projection import project
-from mmdg_lite.regrad import regrad
 
 Vector = NDArray[np.float64]
 RESULT = "black"
@@ -77,34 +79,45 @@ class Comparison:
         return [m for m in MODALITIES if products[m.index] < -1e-6 * max(scale[m.index], 1e-300)]
 
 
-Balance = Callable[[Situation], Tensor]
-"""A rule: what becomes of the three gradients, 2."""
-
-
-def _modulated(rule: str) -> Balance:
-    def balance(situation: Situation) -> Tensor:
-        result = regrad(
-            situation.tensors(),
-            situation.branch,
-            situation.fastest,
-            situation.certainty,
-            rule=rule,  # type: ignore[arg-type]
-        )
-        assert result is not None
-        return result
-
-    return balance
-
-
-RULES: dict[str, Balance] = {
-    "ReGrad": _modulated("regrad"),
-    "plain sum": _modulated("none"),
-    "keep": _modulated("keep"),
-    "drop": _modulated("drop"),
-    "orthogonal": _modulated("orthogonal"),
-    "smooth": _modulated("smooth"),
+TITLES: dict[str, str] = {
+    "regrad": "ReGrad",
+    "none": "plain sum",
+    "keep": "keep",
+    "drop": "drop",
+    "orthogonal": "orthogonal",
+    "smooth": "smooth",
+    "ogm_ge": "OGM-GE",
+    "pcgrad": "PCGrad",
+    "mgda": "MGDA",
+    "cagrad": "CAGrad",
+    "upgrad": "UPGrad",
 }
-"""What is drawn side by side, ReGrad first."""
+"""What is drawn side by side: ReGrad, the projections that vary it, and rules of others."""
+
+
+def available() -> list[str]:
+    """The rules that can be computed here: those of TorchJD only where it is installed."""
+    return [rule for rule in TITLES if rule not in AGGREGATORS or _is_installed(rule)]
+
+
+def _is_installed(rule: str) -> bool:
+    try:
+        check_installed(rule)
+    except ImportError:
+        return False
+    return True
+
+
+def balanced(given: Situation, rule: BalancingRule) -> Vector:
+    """What a rule makes of the three gradients, 2 entries; of OGM-GE without its noise, which has mean zero.
+
+    The rules of TorchJD look at all shared parameters at once; here there is this one.
+    """
+    rows = torch.from_numpy(given.gradients)  # 3 x 2
+    fastest = None if given.fastest is None else given.fastest.index
+    moment = Moment(losses=given.losses, fastest=fastest, certainty=given.certainty)
+    (weights,) = balancing_weights({given.branch.index: (rows @ rows.T)[None]}, rule, moment).values()  # 1 x 3
+    return (weights.to(rows) @ rows)[0].numpy()
 
 
 def situation(
@@ -151,7 +164,8 @@ def compare(given: Situation) -> Comparison:
         )
         for of, base, onto in pairs
     )
-    return Comparison(situation=given, parts=parts, results={name: rule(given).numpy() for name, rule in RULES.items()})
+    results = {TITLES[rule]: balanced(given, cast(BalancingRule, rule)) for rule in available()}
+    return Comparison(situation=given, parts=parts, results=results)
 
 
 @styled
@@ -161,10 +175,10 @@ def picture(comparison: Comparison) -> Figure:
     rows = 2 if len(names) <= 6 else 3
     columns = math.ceil(len(names) / rows)
     left, total = 4.4, 4.4 + 1.6 * columns  # inches
-    figure = new_figure((total, 4.1))
+    figure = new_figure((total, 4.1 if rows == 2 else 5.4))
     figure.set_layout_engine("none")
     share = left / total
-    large = figure.add_axes((0.75 / total, 0.13, 3.4 / total, 0.78))
+    large = figure.add_axes((0.75 / total, 0.13, 3.4 / total, 0.78 if rows == 2 else 0.6))
     reach = 1.1 * max(1.0, *(np.abs(v).max() for v in (comparison.situation.gradients, *comparison.results.values())))
     _construction(large, comparison, reach)
     width, height = (1 - share) / columns, 0.92 / rows

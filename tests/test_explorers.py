@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from mmdg_lite import balance_explorer, modality_balance, quickstart, regrad_explorer, training_viewer, widgets
@@ -15,6 +16,8 @@ from mmdg_lite.data.domains import DOMAINS
 from mmdg_lite.explorer import Drawn, Explorer, slider
 from mmdg_lite.figure_style import new_figure
 from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.projection import RULES
+from mmdg_lite.regrad import regrad
 from mmdg_lite.shapley import COALITIONS
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -66,7 +69,25 @@ class TestReGradExplorer:
         assert all(np.isfinite(result).all() for result in found.results.values())
         figure = regrad_explorer.picture(found)
         titles = [axes.get_title(loc="center") for axes in figure.axes[1:]]
-        assert titles == list(regrad_explorer.RULES)
+        assert titles == [regrad_explorer.TITLES[rule] for rule in regrad_explorer.available()]
+        assert titles[:2] == ["ReGrad", "plain sum"] and "OGM-GE" in titles
+
+    @pytest.mark.parametrize("rule", RULES)
+    def test_projections_are_those_of_regrad_itself(self, rule, rng):
+        for branch in MODALITIES:
+            given = plane(branch, rng.uniform(-180, 180, 3), rng.uniform(0.1, 2, 3), rng.random(3), rng.random(3))
+            gradients = list(torch.from_numpy(given.gradients))
+            expected = regrad(gradients, branch, given.fastest, given.certainty, rule=rule)
+            np.testing.assert_allclose(regrad_explorer.balanced(given, rule), expected, atol=1e-9)
+
+    def test_other_rules_by_hand(self):
+        """At right angles and of equal length, MGDA's shortest combination is the mean; three times it is the sum."""
+        given = plane(angle=(0, 90, 90), length=(1, 1, 0))
+        if "mgda" in regrad_explorer.available():
+            np.testing.assert_allclose(regrad_explorer.balanced(given, "mgda"), [1, 1], atol=1e-6)
+        ahead = plane("depth", angle=(0, 90, 90), length=(1, 1, 1), loss=(1, 0, 1))
+        slowed = 1 - np.tanh(0.5 * np.e)  # depth's probability is e times that of the others
+        np.testing.assert_allclose(regrad_explorer.balanced(ahead, "ogm_ge"), [slowed, 2 * slowed], atol=1e-9)
 
     def test_bad_input_is_named(self):
         with pytest.raises(ValueError, match="lengths must be 0 or more, got -1"):
