@@ -1,0 +1,30 @@
+"""A sender inserts no content; choices follow the theory; training starts at CLIP; adapters are worth something."""
+
+from typing import Any
+
+
+def check(found: dict[str, Any]) -> None:
+    assert found["inside_receiver"]
+    assert found["scaling_difference"] < 1e-12
+    assert found["selection_error"] < 4 * 0.5 / 4000**0.5  # four standard errors of a frequency
+    assert found["released_takes_sender"] == 1
+    assert found["constant_inside"] < 1e-6
+
+    assert found["difference_from_clip"]["start"] < 1e-4 < 1 < found["difference_from_clip"]["trained"]
+    assert found["exchange_difference"] < 1e-4
+    assert found["nan_difference"] == 0
+    assert found["alone_difference"] < 1e-5
+    assert found["nan_released"] == 5
+
+    assert 0 < found["certainty_mean"] < 1
+    entropy = found["entropy"]
+    assert 0 < entropy["certain"] < entropy["mean"] < entropy["highest"]
+    assert 0 < found["pointing_left"] < 1
+    assert set(found["worth"]) == {"as trained"} | set(found["auc_change"])
+    for row in found["worth"].values():
+        for metric in ("AUC", "HTER"):
+            assert 0 <= row[f"{metric} low"] < row[metric] < row[f"{metric} high"] <= 100
+    assert found["worth"]["as trained"]["AUC"] > 70
+    for change, low, high in found["auc_change"].values():
+        assert low <= change <= high
+    assert found["auc_change"]["no updates"][2] < 0  # switching the adapters off costs, beyond its interval
