@@ -89,7 +89,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            reason = f"{error.strerror} (not written; what was there before is kept)"
+            reason = f"{error.strerror or error} (not written; what was there before is kept)"
             raise OSError(error.errno, reason, str(path)) from error
         raise
 

@@ -152,7 +152,8 @@ def test_the_local_cluster_listens_on_the_loopback_interface_only(notebooks, tmp
     """The first tick comes while the cluster works; a run whose notebook fails is an outcome."""
     [run] = small_plan(tmp_path, seeds=[0])
     nowhere = PlannedRun(config=run.config, folder=run.folder, notebook=run.notebook, changes={"training": {"x": 1}})
-    reports = on_dask([nowhere], notebooks / TRAINING_NOTEBOOK, workers=1, environment={"OMP_NUM_THREADS": "1"})
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    reports = on_dask([nowhere], notebooks / TRAINING_NOTEBOOK, workers=1, environment=environment)
     assert next(reports) is None
     here = psutil.Process()
     listening = {

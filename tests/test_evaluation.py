@@ -107,7 +107,8 @@ def test_a_finished_run_holds_every_score_with_its_id_and_the_metrics_that_follo
         )
         again = evaluate_scores(stored.scores, stored.labels, threshold=result["threshold"], species=stored.species)
         assert result["metrics"][name.removesuffix(".csv.gz")]["hter"] == again.hter
-    assert set(result) == {"metrics", "threshold", "steps", "best_step", "skipped_steps", "seconds"}
+    measured = {"seconds", "memory_mib", "device_memory_mib"}
+    assert set(result) == {"metrics", "threshold", "steps", "best_step", "skipped_steps"} | measured
 
 
 def test_a_model_scores_without_noise_and_without_gradients():
