@@ -18,8 +18,8 @@ FLOORS: dict[int, str] = {
     3: "data data.*",
     4: "scores results runs methods checkpoints evaluation trainer training linear_probe setting_data rescoring",
     5: "audit audit_forward audit_runs audit_step table_text aggregation published paired ablations tables "
-    "audit_figures region_detection uncertainty_study significance figure_style plots pictures notebooks doctor execution "
-    "dask_workers run_times progress_table grid reproduce",
+    "audit_figures region_detection uncertainty_study significance figure_style plots pictures notebooks "
+    "doctor execution dask_workers run_times progress_table grid reproduce",
     6: "__main__",
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}
