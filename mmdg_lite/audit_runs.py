@@ -94,9 +94,9 @@ def _data(config: RunConfig) -> SettingData:
 
 def scores(committed: Path = COMMITTED) -> pd.DataFrame:
     """Rows of `results.collect` of the committed runs, with nothing missing, `method` being the variant's name."""
-    frame = collect(committed)
-    frame = frame[frame["missing"] == ""]
-    return frame.assign(method=[Path(run).parent.name for run in frame["run"]])
+    frames = [collect(folder).assign(method=folder.name) for folder in sorted(committed.iterdir())]
+    together = pd.concat(frames, ignore_index=True)
+    return together[together["missing"] == ""]
 
 
 def ablation(frame: pd.DataFrame, *, reference: str = DEFAULT) -> pd.DataFrame:
@@ -111,6 +111,23 @@ def ablation(frame: pd.DataFrame, *, reference: str = DEFAULT) -> pd.DataFrame:
             if (frame["method"] == name).sum() > 1 and name != reference
         ]
     )
+
+
+def verdicts(table: pd.DataFrame) -> list[str]:
+    """What the ablation does and does not show, a sentence per variant and one on what was not trained."""
+    sentences = []
+    for row in table.to_dict("records"):
+        parts = []
+        for metric in ("hter", "auc"):
+            low, high = row[f"{metric}_low"], row[f"{metric}_high"]
+            decided = "the interval excludes zero" if low > 0 or high < 0 else "undecided"
+            difference = row[f"{metric}_difference"]
+            parts.append(f"{metric.upper()} {difference:+.1f} points ({low:.1f} to {high:.1f}, {decided})")
+        sentences.append(f"{row['what']}, {row['seeds']} seeds: {'; '.join(parts)}.")
+    missing = [n for n, v in VARIANTS.items() if len(v.seeds) > 1 and n not in {DEFAULT, *table["variant"]}]
+    if missing:
+        sentences.append(f"Not trained with enough seeds, so nothing is said about: {', '.join(missing)}.")
+    return sentences
 
 
 def _against(frame: pd.DataFrame, name: str, reference: str) -> dict[str, Any]:

@@ -177,6 +177,50 @@ def errors(found: dict[str, dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("model")
 
 
+def printed_order(frame: pd.DataFrame) -> dict[str, str]:
+    """Every (model, detector) of `regions` joined by "/", with its printed name: baselines, then models."""
+    pairs = dict.fromkeys(zip(frame["model"], frame["detector"], strict=True))
+    ordered = sorted(pairs, key=lambda pair: (pair[0] != BASELINES, pair[0] != "shipped"))
+    names = {}
+    for model, detector in ordered:
+        names[f"{model}/{detector}"] = detector if model == BASELINES else f"{model}: {detector}"
+    return names
+
+
+def by_detector(frame: pd.DataFrame, order: dict[str, str]) -> pd.DataFrame:
+    """A row per detector: its AUC for each corruption, averaged over modalities, and their mean and lowest value."""
+    named = frame.assign(detector=(frame["model"] + "/" + frame["detector"]).map(order))
+    kinds = list(dict.fromkeys(frame["corruption"]))
+    table = named.pivot_table(index="detector", columns="corruption", values="auc").loc[list(order.values()), kinds]
+    lowest = named.groupby("detector")["auc"].min().reindex(table.index)
+    return table.assign(**{"mean AUC": table.mean(axis=1), "lowest": lowest}).round(3)
+
+
+def verdicts(summary: pd.DataFrame, table: pd.DataFrame) -> list[str]:
+    """What certainty finds, as sentences computed from `by_detector` and `errors`."""
+    own = summary[summary.index.str.contains(": ")]["mean AUC"]
+    simple = summary.drop(own.index)["mean AUC"]
+    best, known = own.idxmax(), simple.idxmax()
+    sentences = [
+        f"Spoilt regions: the {len(own)} certainties have mean AUCs from {own.min():.2f} to {own.max():.2f} (best: "
+        f"{best}); the best simple detector, {known}, has {simple.max():.2f}."
+    ]
+    certainty, plain = table["certainty of class tokens"], table["|p - 0.5|"]
+    better = int((certainty < plain).sum())
+    than_random = int((certainty < table["random order"]).sum())
+    sentences.append(
+        f"Errors: the class tokens' certainty orders faces better than |p - 0.5| in {better} of {len(table)} models, "
+        f"and better than a random order in {than_random}."
+    )
+    useful = own.max() > 0.8 or better > len(table) / 2
+    sentences.append(
+        "So certainty does tell something that simpler signals do not."
+        if useful
+        else "So on these data certainty is no detector of unreliable regions or decisions, and simpler signals are."
+    )
+    return sentences
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """`python -m mmdg_lite.uncertainty_study`: measure every model that is finished and not measured yet."""
     parser = argparse.ArgumentParser(prog="python -m mmdg_lite.uncertainty_study", description=main.__doc__)
