@@ -14,7 +14,7 @@ from mmdg_lite.region_detection import Detector, Spoilt
 @styled
 def ablation_plot(table: pd.DataFrame) -> Figure:
     """Difference of HTER and AUC from the default, a row per variant of `audit_runs.ablation`, with its interval."""
-    figure = new_figure((7.4, 1.2 + 0.4 * len(table)))
+    figure = new_figure((8.4, 1.3 + 0.4 * len(table)))
     axes = figure.subplots(1, 2, sharey=True)
     places = np.arange(len(table))[::-1]
     for part, metric in zip(axes, ("hter", "auc"), strict=True):
@@ -22,7 +22,7 @@ def ablation_plot(table: pd.DataFrame) -> Figure:
         bars = np.stack([middle - table[f"{metric}_low"], table[f"{metric}_high"] - middle])
         part.errorbar(middle, places, xerr=bars, fmt="o", capsize=3)
         part.axvline(0, color="0.6", linewidth=1)
-        part.set(xlabel=f"{metric.upper()}: difference from our default, points")
+        part.set(xlabel=f"{metric.upper()} - default's, points")
     axes[0].set_yticks(places, list(table["what"]))
     return figure
 

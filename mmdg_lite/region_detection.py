@@ -23,6 +23,7 @@ from mmdg_lite.data.dataset import ArrayDataset
 from mmdg_lite.data.synthetic import Faces
 from mmdg_lite.evaluation import batches
 from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.models import MMDG, MMDGPlusPlus
 from mmdg_lite.multimodal import MultimodalModel
 from mmdg_lite.outputs import Output
 from mmdg_lite.trunk import OpenClipTrunk
@@ -57,11 +58,18 @@ def patch_certainty(certainty: Tensor, modality: Modality, side: str) -> Array:
 
 
 def uncertainty_of(model: MultimodalModel) -> Detector:
-    """The model's own doubt in its last block: one minus `patch_certainty`, of both sides."""
+    """The model's own doubt in its last block: one minus `patch_certainty`, of both sides where both have a meaning.
+
+    Certainty is that of a call's chosen query, which may come from either side; that of the sender's tokens alone in
+    MMDG, that of the receiver's alone where keys are suppressed.
+    """
+    sides = ("sender",) if isinstance(model, MMDG) else ("receiver", "sender")
+    if isinstance(model, MMDGPlusPlus) and model.suppression == "key":
+        sides = ("receiver",)
 
     def detector(faces: Faces, modality: Modality) -> dict[str, Array]:
         certainty = torch.cat([output.token_certainty[-1] for output in outputs(model, faces)])
-        return {side: 1 - patch_certainty(certainty, modality, side) for side in ("receiver", "sender")}
+        return {side: 1 - patch_certainty(certainty, modality, side) for side in sides}
 
     return detector
 

@@ -64,6 +64,9 @@ def test_baselines_find_noise() -> None:
 def test_doubt_of_a_model_has_a_value_per_patch() -> None:
     doubts = uncertainty_of(specimen())(render("W", 2, 1), Modality.INFRARED)
     assert set(doubts) == {"receiver", "sender"}
+    keys = specimen()
+    keys.suppression = "key"
+    assert set(uncertainty_of(keys)(render("W", 2, 1), Modality.INFRARED)) == {"receiver"}
     assert all(values.shape == (2, 64) and (values >= 0).all() and (values < 1).all() for values in doubts.values())
 
 
