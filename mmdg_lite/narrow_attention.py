@@ -14,7 +14,7 @@ from torch.nn import functional
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(e)) v, the fastest way that is known here for the width and the device.
+    """softmax(q k^T / sqrt(e)) v: for scalar heads on a CPU as described above, otherwise by PyTorch's own kernel.
 
     Args:
         query: B x heads x M x e.
