@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m mmdg_lite", description="Multi-modal face anti-spoofing with MMDG++.")
     top.add_argument("--traceback", action="store_true", help="on failure, show where in the code it happened")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_doctor, _pretrain_clip, _train, _evaluate, _reproduce, _tables):
+    for add in (_doctor, _pretrain_clip, _train, _evaluate, _reproduce, _tables, _assignments):
         add(commands)
     return top
 
@@ -225,6 +225,19 @@ def _tables(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS), help="which protocols")
     command.add_argument("--published", type=Path, help="your own published_results.csv, added to the shipped one")
     command.add_argument("--figures", action=argparse.BooleanOptionalAction, default=True, help="draw figures too")
+
+
+def _assignments(commands: "Commands[argparse.ArgumentParser]") -> None:
+    def run(options: argparse.Namespace) -> int:
+        from mmdg_lite.assignments import assignments
+
+        for path in assignments(options.out):
+            print(path)
+        return 0
+
+    text = "write the student versions of the assignments, without solutions and hidden tests"
+    command = _command(commands, "assignments", run, text)
+    command.add_argument("--out", type=Path, default=Path("runs/assignments"), help="folder for the notebooks")
 
 
 def _explain(options: argparse.Namespace, error: Exception) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmdg_lite.__main__ import main, parser
+from mmdg_lite.assignments import assignments
 
 
 def commands() -> list[str]:
@@ -95,6 +96,18 @@ def test_reproduce_hands_its_options_to_reproduce_and_defaults_agree(monkeypatch
         assert plain == defaults[name], name
     assert main(["reproduce", "--protocols", "P1", "P3", "--seeds", "0", "1", "--methods", "fusion"]) == 0
     assert (seen[1][1]["protocols"], seen[1][1]["seeds"], seen[1][1]["methods"]) == (["P1", "P3"], [0, 1], ["fusion"])
+
+
+def test_assignments_go_into_the_folder_asked_for(monkeypatch, tmp_path, capsys):
+    import mmdg_lite.assignments as module
+
+    seen = []
+    monkeypatch.setattr(module, "assignments", lambda out: seen.append(out) or [out / "1_metrics.ipynb"])
+    assert main(["assignments"]) == 0
+    assert seen == [Path(inspect.signature(assignments).parameters["out"].default)]
+    capsys.readouterr()
+    assert main(["assignments", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "1_metrics.ipynb")]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Instant feedback on the assignments: one module per assignment, one `Task` per question.
+"""Instant feedback on the assignments: one or two modules per assignment, one `Task` per question.
 
     from mmdg_lite.checks.uncertainty import check_certainty
     check_certainty(certainty)  # prints that all is well, or raises CheckFailed with a hint

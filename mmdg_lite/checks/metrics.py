@@ -1,4 +1,4 @@
-"""Checks of assignment 1: error rates, thresholds and what leaks through them.
+"""Checks of assignment 1: error rates at a threshold, of both classes and of every species.
 
 Scores are P(live), labels 1 live and 0 spoof; a face is accepted when its score is >= the threshold.
 """
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmdg_lite.checks.task import Inputs, Task
-from mmdg_lite.metrics import evaluate_scores, threshold_at_eer
+from mmdg_lite.metrics import evaluate_scores
 
 Array = NDArray[Any]
 SPECIES = ("mask", "print", "replay")
 
 
-def _scores(rng: np.random.Generator, *, shift: float = 0.0) -> tuple[Array, Array]:
+def draw_scores(rng: np.random.Generator, *, shift: float = 0.0) -> tuple[Array, Array]:
     """A list with ties: scores rounded to one decimal, both classes, more spoof than live."""
     live, spoof = int(rng.integers(8, 25)), int(rng.integers(26, 60))
     labels = rng.permutation(np.repeat([1, 0], [live, spoof]))
@@ -23,7 +23,7 @@ def _scores(rng: np.random.Generator, *, shift: float = 0.0) -> tuple[Array, Arr
 
 
 def _one_list(rng: np.random.Generator) -> Inputs:
-    scores, labels = _scores(rng)
+    scores, labels = draw_scores(rng)
     return {"scores": scores, "labels": labels, "threshold": float(rng.choice(scores))}
 
 
@@ -40,6 +40,11 @@ def _strict(scores: Array, labels: Array, threshold: float) -> tuple[float, floa
 def _of_all(scores: Array, labels: Array, threshold: float) -> tuple[float, float]:
     accepted = scores >= threshold
     return float(np.mean(accepted & (labels == 0))), float(np.mean(~accepted & (labels == 1)))
+
+
+def _counts(scores: Array, labels: Array, threshold: float) -> tuple[int, int]:
+    accepted = scores >= threshold
+    return int(np.sum(accepted & (labels == 0))), int(np.sum(~accepted & (labels == 1)))
 
 
 def _of_accepted(scores: Array, labels: Array, threshold: float) -> tuple[float, float]:
@@ -60,110 +65,20 @@ check_error_rates = Task(
         "you divide by the number of faces decided so; FAR is a share of the attacks, FRR of the live faces": (
             _of_accepted
         ),
+        "these are numbers of faces; divide by the number of attacks for FAR, by that of live faces for FRR": _counts,
+        "these are rates in percent; fractions in 0..1 are asked for": (
+            lambda scores, labels, threshold: tuple(100 * rate for rate in error_rates(scores, labels, threshold))
+        ),
         "live and spoof are exchanged: label 1 is live, and a high score means live": (
             lambda scores, labels, threshold: error_rates(scores, 1 - labels, threshold)
         ),
     },
-)
-
-
-def _gap_at(threshold: Any, inputs: Inputs) -> float:
-    """|FAR - FRR| at a threshold: many thresholds are equally right."""
-    far, frr = error_rates(inputs["scores"], inputs["labels"], float(threshold))
-    return abs(far - frr)
-
-
-def _fewest_errors(scores: Array, labels: Array) -> float:
-    return min(np.unique(scores), key=lambda t: float(np.mean((scores >= t) != (labels == 1))))
-
-
-def _lowest_hter(scores: Array, labels: Array) -> float:
-    return min(np.unique(scores), key=lambda t: sum(error_rates(scores, labels, t)))
-
-
-def _without_threshold(rng: np.random.Generator) -> Inputs:
-    scores, labels = _scores(rng)
-    return {"scores": scores, "labels": labels}
-
-
-check_equal_error_threshold = Task(
-    name="equal_error_threshold",
-    reference=threshold_at_eer,
-    draw=_without_threshold,
-    judge=_gap_at,
-    trials=25,
-    mistakes={
-        "this is the equal error rate itself; the threshold at which it occurs is asked for": (
-            lambda scores, labels: evaluate_scores(scores, labels).eer
+    symptoms={
+        "a score equal to the threshold is accepted: an attack there is a false acceptance": (
+            lambda answer: float(answer(np.array([0.5, 0.5]), np.array([0, 1]), 0.5)[0]) == 0
         ),
-        "your threshold makes the fewest errors, which favours the larger class; FAR and FRR should be equal": (
-            _fewest_errors
-        ),
-        "your threshold minimises FAR + FRR; at the equal-error point it is their difference that is smallest": (
-            _lowest_hter
-        ),
-        "0.5 is a threshold, but not one where FAR and FRR of these scores are equal": lambda scores, labels: 0.5,
-        "the mean score is not where FAR and FRR are equal": lambda scores, labels: float(np.mean(scores)),
-    },
-)
-
-
-def _two_lists(rng: np.random.Generator) -> Inputs:
-    scores, labels = _scores(rng)
-    test_scores, test_labels = _scores(rng, shift=float(rng.uniform(0.1, 0.3)))
-    # thresholds between two possible scores, so that they do not depend on how ties are resolved
-    return {
-        "validation_scores": scores + rng.uniform(-0.04, 0.04, len(scores)),
-        "validation_labels": labels,
-        "test_scores": test_scores + rng.uniform(-0.04, 0.04, len(test_scores)),
-        "test_labels": test_labels,
-        "equal_error_threshold": threshold_at_eer,
-    }
-
-
-def hter_two_ways(
-    validation_scores: Array, validation_labels: Array, test_scores: Array, test_labels: Array, **_: Any
-) -> tuple[float, float]:
-    """(HTER at the threshold of the validation list, HTER at the test list's own equal-error point)."""
-    found = evaluate_scores(test_scores, test_labels, threshold=threshold_at_eer(validation_scores, validation_labels))
-    return found.hter, found.hter_at_eer
-
-
-def _pooled(
-    validation_scores: Array, validation_labels: Array, test_scores: Array, test_labels: Array, **_: Any
-) -> tuple[float, float]:
-    threshold = threshold_at_eer(
-        np.concatenate([validation_scores, test_scores]), np.concatenate([validation_labels, test_labels])
-    )
-    found = evaluate_scores(test_scores, test_labels, threshold=threshold)
-    return found.hter, found.hter_at_eer
-
-
-def _on_validation(
-    validation_scores: Array, validation_labels: Array, test_scores: Array, test_labels: Array, **_: Any
-) -> tuple[float, float]:
-    return (
-        evaluate_scores(validation_scores, validation_labels).hter_at_eer,
-        evaluate_scores(test_scores, test_labels).hter_at_eer,
-    )
-
-
-check_hter_two_ways = Task(
-    name="hter_two_ways",
-    reference=hter_two_ways,
-    draw=_two_lists,
-    mistakes={
-        "the two numbers are in the wrong order: the deployable one comes first": (
-            lambda **inputs: hter_two_ways(**inputs)[::-1]
-        ),
-        "both thresholds come from the test list: this is the leak; the first is fixed on the validation list": (
-            lambda **inputs: (hter_two_ways(**inputs)[1],) * 2
-        ),
-        "your first threshold has seen the test list together with the validation list: it leaks": _pooled,
-        "the first number is measured on the validation list; its threshold comes from there, its errors from the test "
-        "list": _on_validation,
-        "you add FAR and FRR; HTER is half of the sum": (
-            lambda **inputs: tuple(2 * value for value in hter_two_ways(**inputs))
+        "your FAR and FRR always add up to 1; FRR is counted on the live faces": (
+            lambda answer: sum(answer(np.array([0.4, 0.3, 0.6, 0.2, 0.9]), np.array([0, 0, 0, 1, 1]), 0.5)) == 1
         ),
     },
 )
@@ -194,6 +109,24 @@ def _with_apcer(choose: Any) -> Any:
     return wrong
 
 
+def _of_all_attacks(scores: Array, labels: Array, threshold: float, species: Array) -> tuple[float, float, float]:
+    through = [float(np.sum((scores >= threshold) & (species == name))) for name in set(species[labels == 0])]
+    apcer, bpcer = max(through) / float(np.sum(labels == 0)), error_rates(scores, labels, threshold)[1]
+    return apcer, bpcer, (apcer + bpcer) / 2
+
+
+def _most_often(scores: Array, labels: Array, threshold: float, species: Array) -> tuple[float, float, float]:
+    names = sorted(set(species[labels == 0]))
+    worst = max(names, key=lambda name: np.sum((scores >= threshold) & (species == name)))
+    apcer, bpcer = float(np.mean(scores[species == worst] >= threshold)), error_rates(scores, labels, threshold)[1]
+    return apcer, bpcer, (apcer + bpcer) / 2
+
+
+def _live_accepted(scores: Array, labels: Array, threshold: float, species: Array) -> tuple[float, float, float]:
+    apcer, bpcer, _ = attack_rates(scores, labels, threshold, species)
+    return apcer, 1 - bpcer, (apcer + 1 - bpcer) / 2
+
+
 def _acer_of_all(scores: Array, labels: Array, threshold: float, species: Array) -> tuple[float, float, float]:
     found = evaluate_scores(scores, labels, threshold=threshold, species=list(species))
     return found.apcer, found.bpcer, found.hter
@@ -217,7 +150,12 @@ check_attack_rates = Task(
             _with_apcer(lambda rates, found: max(*rates, 1 - found.bpcer))
         ),
         "APCER and BPCER are right, but your ACER averages BPCER with the FAR of all attacks": _acer_of_all,
+        "BPCER is the share of live faces that are rejected; yours is that of the accepted ones": _live_accepted,
+        "the worst species has the largest share, not the largest number of accepted attacks": _most_often,
+        "APCER of a species divides by the number of attacks of that species, not by the number of all attacks": (
+            _of_all_attacks
+        ),
     },
 )
 
-TASKS = (check_error_rates, check_equal_error_threshold, check_hter_two_ways, check_attack_rates)
+TASKS = (check_error_rates, check_attack_rates)

@@ -36,6 +36,7 @@ class Task:
     mistakes: Mapping[str, Function]  # what to say about a wrong answer: a function that makes this mistake
     symptoms: Mapping[str, Callable[[Function], bool]] = field(default_factory=dict)  # likewise: does an answer show it
     judge: Callable[[Any, Inputs], Any] = _unchanged  # what is compared of an output, where several are right
+    judged: str = "the result"  # what `judge` gives, in words
     trials: int = 12
     tolerance: float = 1e-9  # absolute and relative
     seed: int = 0
@@ -68,9 +69,9 @@ class Task:
         except NotImplementedError:
             raise
         except Exception as error:
-            raise CheckFailed(
-                f"{self.name}: raised {type(error).__name__} ({error}) on input {trial}: {described(inputs)}"
-            ) from error
+            raised = f"raised {type(error).__name__} ({error}) on input {trial}: {described(inputs)}"
+            hint = self._symptom(answer)
+            raise CheckFailed(f"{self.name}: {hint}; {raised}" if hint else f"{self.name}: {raised}") from error
         try:
             return flat(self.judge(output, inputs))
         except Exception as error:
@@ -80,10 +81,14 @@ class Task:
         for message, mistake in self.mistakes.items():
             if all(_same(g, self._judged(mistake, i), self.tolerance) for g, i in zip(given, drawn, strict=True)):
                 return message
-        for message, shows in self.symptoms.items():
-            if _shows(shows, answer):
-                return message
-        return f"{_difference(given[first], right[first])} (input {first}: {described(drawn[first])})"
+        if hint := self._symptom(answer):
+            return hint
+        difference = _difference(given[first], right[first], self.judged)
+        return f"{difference} (input {first}: {described(drawn[first])})"
+
+    def _symptom(self, answer: Function) -> str | None:
+        """What to say about the first symptom that an answer shows."""
+        return next((message for message, shows in self.symptoms.items() if _shows(shows, answer)), None)
 
 
 def flat(output: Any) -> Values:
@@ -127,12 +132,12 @@ def _shows(symptom: Callable[[Function], bool], answer: Function) -> bool:
         return False
 
 
-def _difference(given: Values, expected: Values) -> str:
+def _difference(given: Values, expected: Values, what: str) -> str:
     """In words: other number of results, other shapes, not finite, or how far the numbers are apart."""
     if len(given) != len(expected):
         return f"{len(expected)} results are expected, yours are {len(given)}"
     for position, (mine, right) in enumerate(zip(given, expected, strict=True)):
-        which = f"result {position + 1} of {len(given)}" if len(given) > 1 else "the result"
+        which = f"result {position + 1} of {len(given)}" if len(given) > 1 else what
         if mine.shape != right.shape:
             return f"{which} should have shape {right.shape}, yours has {mine.shape}"
         if np.any(np.isnan(mine) & ~np.isnan(right)):

@@ -1,0 +1,147 @@
+"""The assignments: solutions pass every check, blanks fail, wrong answers are caught and told what is wrong."""
+
+import ast
+import re
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+import mmdg_lite.checks
+from mmdg_lite import notebooks
+from mmdg_lite.assignments import CODE_STUB, HIDDEN_TESTS, SOLUTION, SOURCES, assignments, student_version
+from mmdg_lite.checks import CheckFailed, Task
+from tests.support.wrong_answers import WRONG_ANSWERS, WrongAnswer
+
+ROOT = Path(__file__).parent.parent
+PATHS = sorted(SOURCES.glob("*.ipynb"))
+CHECKS = Path(mmdg_lite.checks.__file__).parent
+TASKS: dict[str, Task] = {
+    task.name: task
+    for path in sorted(CHECKS.glob("*.py"))
+    for task in getattr(import_module(f"mmdg_lite.checks.{path.stem}"), "TASKS", ())
+}
+for path in sorted((ROOT / "tests" / "support" / "wrong_answers").glob("[a-z]*.py")):
+    import_module(f"tests.support.wrong_answers.{path.stem}")
+
+# fewer faces and draws than a student has; the pictures are coarser, the questions are the same
+SMALL = {"1_metrics": {"faces": 60}}
+CALL = re.compile(r"^check_(\w+)\((\w+)\)$", flags=re.MULTILINE)
+every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+
+
+def cells(path: Path, **flags: bool) -> list[NotebookNode]:
+    """Cells with nbgrader's metadata where these flags (grade, solution, locked) are as given."""
+    found = [c for c in nbformat.read(path, as_version=4).cells if "nbgrader" in c.metadata]
+    return [c for c in found if all(c.metadata.nbgrader[name] == value for name, value in flags.items())]
+
+
+def checked_names(path: Path) -> list[str]:
+    """Tasks checked in the locked cells of a notebook, outside hidden tests."""
+    visible = student_version(nbformat.read(path, as_version=4)).cells
+    tests = [c for c in visible if c.metadata.get("nbgrader", {}).get("locked")]
+    calls = [CALL.findall(c.source) for c in tests]
+    assert all(len(found) <= 1 for found in calls), "one task per test cell"
+    assert all(task == function for found in calls for task, function in found)
+    return [found[0][0] for found in calls if found]
+
+
+@every_notebook
+def test_solutions_pass_every_check(path, tmp_path):
+    parameters = {"out_dir": tmp_path / "out"} | SMALL.get(path.stem, {})
+    notebooks.execute(path, parameters=parameters, out=tmp_path / path.name, progress=False)
+    check_findings(path.stem, notebooks.read_findings(tmp_path / "out", f"assignment_{path.stem[0]}"))
+
+
+def check_findings(name: str, found: dict) -> None:
+    """What a notebook measures is what its text says."""
+    if name == "1_metrics":
+        deployable, leaking = (sum(found["hter"][kind]) for kind in ("deployable", "leaking"))
+        assert leaking <= deployable
+        assert found["best_of_20"] == sorted(found["best_of_20"]) and found["best_of_20"][-1] < 20
+        assert found["rates"]["acer"] >= (found["rates"]["far"] + found["rates"]["frr"]) / 2
+
+
+def imports_of(book: NotebookNode) -> dict:
+    """Names that the notebook's imports bind."""
+    names: dict = {}
+    for cell in book.cells:
+        if cell.cell_type == "code":
+            statements = [s for s in ast.parse(cell.source).body if isinstance(s, ast.Import | ast.ImportFrom)]
+            exec(compile(ast.Module(statements, []), "imports", "exec"), names)
+    return names
+
+
+@every_notebook
+def test_blanks_fail_with_not_implemented_error(path):
+    student = student_version(nbformat.read(path, as_version=4))
+    names = imports_of(student)
+    for cell in student.cells:
+        about = cell.metadata.get("nbgrader", {})
+        if about.get("solution") and cell.cell_type == "code":
+            [function] = [s for s in ast.parse(cell.source).body if isinstance(s, ast.FunctionDef)]
+            exec(cell.source, names)
+            with pytest.raises(NotImplementedError):
+                names[function.name](*[None] * len(function.args.args))
+        if about.get("locked"):
+            with pytest.raises(NotImplementedError):
+                exec(cell.source, names)
+
+
+@every_notebook
+def test_metadata_are_those_of_nbgrader(path):
+    for cell in cells(path):
+        about = cell.metadata.nbgrader
+        flags = ("grade", "locked", "solution", "task")
+        assert about.schema_version == 3 and about.cell_type == cell.cell_type
+        assert all(isinstance(about[name], bool) for name in flags) and not about.task
+        assert re.fullmatch(r"[a-z0-9-]+", about.grade_id)
+        assert about.grade == ("points" in about) and about.get("points", 1) > 0
+        kinds = {"code": {(True, False, True), (False, True, False)}, "markdown": {(True, True, False)}}
+        assert (about.grade, about.solution, about.locked) in kinds[cell.cell_type] | {(True, True, False)}
+        assert about.solution == (SOLUTION[0] in cell.source)
+        assert not (about.solution and HIDDEN_TESTS[0] in cell.source)
+    ids = [c.metadata.nbgrader.grade_id for c in cells(path)]
+    assert len(set(ids)) == len(ids)
+
+
+@every_notebook
+def test_points_add_up_to_what_the_notebook_says(path):
+    if points := [c.metadata.nbgrader.points for c in cells(path, grade=True)]:
+        first = nbformat.read(path, as_version=4).cells[0].source
+        assert f"**Points**: {sum(points)}." in first
+        text = " ".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown")
+        assert sum(map(int, re.findall(r"\*\*Question \d+\*\* \((\d+) points?\b", text))) == sum(points)
+
+
+@every_notebook
+def test_sources_are_committed_without_outputs_and_clean(path):
+    book = nbformat.read(path, as_version=4)
+    assert not [c for c in book.cells if c.cell_type == "code" and (c.outputs or c.execution_count is not None)]
+    assert nbformat.writes(notebooks.clean(book)) == nbformat.writes(book)
+
+
+@every_notebook
+def test_marked_cells_hold_markers_and_others_do_not(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        marked = any(marker in cell.source for marker in (*SOLUTION, *HIDDEN_TESTS))
+        assert not marked or "nbgrader" in cell.metadata
+
+
+def test_student_versions_hold_no_solution(tmp_path):
+    written = assignments(tmp_path)
+    assert [path.name for path in written] == [path.name for path in PATHS]
+    for path in written:
+        text = path.read_text(encoding="utf-8")
+        assert not [marker for marker in (*SOLUTION, *HIDDEN_TESTS) if marker in text]
+        assert text.count(CODE_STUB[0]) == len([c for c in cells(SOURCES / path.name, solution=True, grade=False)])
+
+
+@pytest.mark.parametrize("answer", WRONG_ANSWERS, ids=lambda answer: answer.name)
+def test_wrong_answers_are_told_what_is_wrong(answer: WrongAnswer):
+    with pytest.raises(CheckFailed) as caught:
+        TASKS[answer.task](answer.function)
+    assert answer.says in str(caught.value)
