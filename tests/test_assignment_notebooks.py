@@ -2,7 +2,6 @@
 
 import ast
 import re
-from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
@@ -137,7 +136,7 @@ def test_student_versions_hold_no_solution(tmp_path):
     for path in written:
         text = path.read_text(encoding="utf-8")
         assert not [marker for marker in (*SOLUTION, *HIDDEN_TESTS) if marker in text]
-        assert text.count(CODE_STUB[0]) == len([c for c in cells(SOURCES / path.name, solution=True, grade=False)])
+        assert text.count(CODE_STUB[0]) == len(cells(SOURCES / path.name, solution=True, grade=False))
 
 
 @pytest.mark.parametrize("answer", WRONG_ANSWERS, ids=lambda answer: answer.name)
