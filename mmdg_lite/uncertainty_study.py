@@ -9,6 +9,7 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from scipy.stats import spearmanr
 from tqdm.auto import tqdm
 
 from mmdg_lite import quickstart
-from mmdg_lite.audit_runs import RUNS, VARIANTS, run_folder
+from mmdg_lite.audit_runs import RUNS, SEEDS, VARIANTS, run_folder
 from mmdg_lite.calibration import expected_calibration_error, risk_coverage
 from mmdg_lite.checkpoints import read_checkpoint
 from mmdg_lite.configuration import write_json
@@ -116,11 +117,10 @@ def trained(run: Path) -> tuple[MultimodalModel, float]:
 def study(*, runs: Path = RUNS, out: Path = OUT, progress: bool = True) -> list[Path]:
     """Measure what has not been measured; returns all files."""
     work: dict[str, Callable[[], dict[str, Any]]] = {BASELINES: _baselines, "shipped": _shipped}
-    for name, variant in VARIANTS.items():
-        for seed in variant.seeds:
-            run = run_folder(name, seed, runs=runs)
-            if RunFolder(run).finished:
-                work[f"{name}-seed{seed}"] = partial(_of_run, run)
+    for name, seed in product(VARIANTS, SEEDS):
+        run = run_folder(name, seed, runs=runs)
+        if RunFolder(run).finished:
+            work[f"{name}-seed{seed}"] = partial(_of_run, run)
     files = []
     for name, make in tqdm(work.items(), desc="uncertainty", disable=not progress):
         path = out / f"{name}.json"
