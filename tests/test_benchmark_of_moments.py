@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from mmdg_lite.uncertainty import SAMPLING_METHODS
-from tests.benchmarks import moments
+from tests.benchmarks import measuring, moments
 from tests.support.sections import write_section
 
 
@@ -23,7 +23,7 @@ def test_peak_memory_is_what_is_alive_at_once() -> None:
         for _ in range(5):
             torch.ones(2**18)  # 1 MiB, given back every time
 
-    assert moments.peak_memory(work) == 1.0
+    assert measuring.peak_memory(work) == 1.0
 
 
 def test_sections_are_replaced_in_place(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from mmdg_lite import quickstart, training_viewer, widgets
 from mmdg_lite.explorer import Explorer
-from tests.benchmarks.moments import processor
+from tests.benchmarks.measuring import processor
 from tests.support.sections import write_section
 
 RESULTS = Path(__file__).with_name("RESULTS.md")

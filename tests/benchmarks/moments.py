@@ -5,9 +5,8 @@ tests/benchmarks/RESULTS.md. Seconds are the process's own time, the least of se
 of what PyTorch allocated during one run.
 """
 
-import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tqdm.auto import tqdm
 
 from mmdg_lite.adapters import CrossAdapter, UAdapterPP
 from mmdg_lite.uncertainty import SAMPLING_METHODS, Sampling, sample_moments
+from tests.benchmarks.measuring import Work, peak_memory, processor
 from tests.support.sections import write_section
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -41,9 +41,6 @@ class Cost:
 
     seconds: float
     memory: float
-
-
-Work = Callable[[], None]
 
 
 def sampler(method: Sampling, sizes: Sizes) -> Work:
@@ -87,20 +84,6 @@ def adapter(method: Sampling | None, sizes: Sizes, *, training: bool) -> Work:
     return run
 
 
-def peak_memory(work: Work) -> float:
-    """Peak of PyTorch's allocations while `work` runs, above what was there before, in MiB."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        work()
-    result = profile.profiler.kineto_results if profile.profiler is not None else None
-    assert result is not None
-    events = sorted((e for e in result.events() if e.name() == "[memory]"), key=lambda e: e.start_ns())
-    current = peak = 0
-    for event in events:
-        current += event.nbytes()
-        peak = max(peak, current)
-    return peak / 2**20
-
-
 def measure(works: dict[str, Work], repeats: int) -> dict[str, Cost]:
     """Every work warmed up once, then all in turn, `repeats` times."""
     memory = {name: peak_memory(work) for name, work in works.items()}
@@ -133,14 +116,6 @@ def table(sizes: Sizes, repeats: int) -> str:
                 f"| {label} | {name} | {1000 * cost.seconds:.3g} | {faster:.3g} | {cost.memory:.3g} | {less:.3g} |"
             )
     return "\n".join(rows)
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def main() -> None:

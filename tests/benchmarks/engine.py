@@ -1,0 +1,234 @@
+"""What a training step and an inference of MMDG++ cost, as multiples of the frozen trunk through plain open_clip.
+
+`python -m tests.benchmarks.engine` measures at ViT-B/16 and writes its section of tests/benchmarks/RESULTS.md. T is one
+forward pass without gradients of the trunk over the three modalities of a batch (3 B images). F is the trunk's share
+of a step: a forward pass that builds the graph, and four backward passes to the trunk's input (three modality losses
+and the total).
+"""
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from open_clip import CLIP
+from torch import Tensor
+
+from mmdg_lite import models, regrad
+from mmdg_lite.clip import clip_config, describe, load_clip
+from mmdg_lite.evaluation import autocast, model_scorer
+from mmdg_lite.modality import MODALITIES
+from mmdg_lite.models import MMDGPlusPlus
+from mmdg_lite.outputs import losses
+from mmdg_lite.regrad import ReGrad
+from mmdg_lite.runs import Precision
+from tests.benchmarks.measuring import Work, clock, device_name, fastest_of_each, peak_on
+from tests.support.sections import write_section
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+TITLE = "Training step and inference"
+SOURCES = ("C", "P", "S")
+CPU = torch.device("cpu")
+BACKWARD_PASSES = len(MODALITIES) + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What is measured, and where."""
+
+    clip: str = "ViT-B-16"
+    image_size: int | None = None  # in pixels; None: the architecture's own
+    sources: tuple[str, ...] = SOURCES
+    batch: int = 8
+    device: torch.device = CPU
+    precision: Precision = "auto"
+    model: tuple[tuple[str, Any], ...] = ()  # options of `MMDGPlusPlus`
+
+    def build_clip(self) -> CLIP:
+        """A CLIP of this architecture with random weights."""
+        if self.image_size is None:
+            return load_clip(self.clip, checkpoint="random").to(self.device)
+        config = clip_config(self.clip)
+        return CLIP(**config | {"vision_cfg": config["vision_cfg"] | {"image_size": self.image_size}}).to(self.device)
+
+    def given(self, image_size: int) -> dict[str, Tensor]:
+        """A batch of random images."""
+        draw = torch.Generator().manual_seed(0)
+        numbers = torch.arange(self.batch)
+        shape = (self.batch, 3, image_size, image_size)
+        images = {modality.value: torch.randn(shape, generator=draw) for modality in MODALITIES}
+        labels = {"label": numbers % 2, "domain": numbers % len(self.sources)}
+        return {name: value.to(self.device) for name, value in (images | labels).items()}
+
+
+class PlainTrunk:
+    """The visual trunk of plain open_clip over the three modalities of a batch."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.clip = bench, bench.build_clip().requires_grad_(False)
+        self.visual: Any = self.clip.visual
+        given = bench.given(describe(self.clip).image_size)
+        self.images = torch.cat([given[modality.value] for modality in MODALITIES])  # (3 B) x 3 x H x W
+
+    def forward(self) -> None:
+        """T."""
+        with torch.inference_mode(), autocast(self.bench.device, self.bench.precision):
+            self.visual(self.images)
+
+    def forward_and_backward(self, passes: int) -> None:
+        """F with four passes. What is differentiated by are the positions: they are added to the trunk's input."""
+        positions = self.visual.positional_embedding.requires_grad_(True)
+        with autocast(self.bench.device, self.bench.precision):
+            features = self.visual(self.images).float()  # (3 B) x D
+        for number in range(passes):
+            torch.autograd.grad(features.sum(), positions, retain_graph=number < passes - 1)
+        positions.requires_grad_(False)
+
+
+class Step:
+    """A training step of MMDG++ as the trainer makes it, and its inference."""
+
+    def __init__(self, bench: Bench, *, rule: Any = "regrad") -> None:
+        self.bench = bench
+        clip = bench.build_clip()
+        self.batch = bench.given(describe(clip).image_size)
+        self.model = MMDGPlusPlus(clip, bench.sources, **dict(bench.model)).to(bench.device)
+        self.model.generator = torch.Generator(bench.device).manual_seed(0)
+        self.branches = self.model.branches()
+        self.regrad = ReGrad(rule=rule)
+        self.optimiser = torch.optim.AdamW([p for p, _ in self.branches if p.requires_grad], lr=1e-5)
+        self.scorer = model_scorer(self.model, bench.device, precision=bench.precision)
+
+    def train(self) -> None:
+        """One step."""
+        self.model.train()
+        with autocast(self.bench.device, self.bench.precision):
+            output = self.model(self.batch)
+            made = losses(output, self.batch)
+        self.regrad.step(made.modalities, made.total, self.branches, output.mean_certainty())
+        self.optimiser.step()
+
+    def infer(self) -> None:
+        """Scores of one batch."""
+        self.scorer(self.batch)
+
+
+class Parts:
+    """Seconds that the parts of a step take, collected while they run inside it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: dict[str, float] = {}
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, its time being counted under a name."""
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            start = clock(self.device)
+            result = function(*args, **kwargs)
+            self.seconds[name] = self.seconds.get(name, 0.0) + clock(self.device) - start
+            return result
+
+        return counted
+
+    @contextmanager
+    def watching(self, step: Step) -> Iterator[None]:
+        """While it lasts, a step's parts are timed."""
+        with ExitStack() as stack:
+            for owner, attribute, name in (
+                (models, "all_at_once", "forward pass: adapters"),
+                (regrad, "gradients_of", "backward passes"),
+                (regrad, "modulate", "ReGrad's modulation"),
+                (step.model, "forward", "forward pass"),
+                (step.optimiser, "step", "optimiser"),
+            ):
+                stack.enter_context(patch.object(owner, attribute, self.timed(name, getattr(owner, attribute))))
+            if step.model.prompts is not None:
+                prompts = step.model.prompts
+                timed = self.timed("forward pass: prompts", prompts.by_modality)
+                stack.enter_context(patch.object(prompts, "by_modality", timed))
+            yield
+
+
+def parts_of_a_step(step: Step) -> dict[str, float]:
+    """Seconds of the parts of one step, the inner ones taken out of the forward pass; what is left is "the rest"."""
+    parts = Parts(step.bench.device)
+    with parts.watching(step):
+        start = clock(step.bench.device)
+        step.train()
+        whole = clock(step.bench.device) - start
+    found = dict(parts.seconds)
+    forward = found.pop("forward pass")
+    inner = {name: seconds for name, seconds in found.items() if name.startswith("forward pass: ")}
+    found = {"forward pass: trunk": forward - sum(inner.values())} | found
+    return found | {"the rest": whole - sum(found.values())}
+
+
+def time_table(bench: Bench, repeats: int) -> str:
+    """Markdown: T, F, a training step, inference, and the parts of the step."""
+    plain, step = PlainTrunk(bench), Step(bench)
+    works: dict[str, Work] = {
+        "T": plain.forward,
+        "F": lambda: plain.forward_and_backward(BACKWARD_PASSES),
+        "training step": step.train,
+        "inference": step.infer,
+    }
+    seconds = fastest_of_each(works, repeats, bench.device)
+    t, f = seconds["T"], seconds["F"]
+    rows = ["| what | seconds | in T | in F |", "|---|---|---|---|"]
+    rows += [f"| {name} | {value:.3g} | {value / t:.2f} | {value / f:.2f} |" for name, value in seconds.items()]
+    parts = parts_of_a_step(step)
+    rows += ["", "Where a step's time goes (one step):", "", "| part | in T | share of the step |", "|---|---|---|"]
+    whole = sum(parts.values())
+    rows += [f"| {name} | {value / t:.2f} | {value / whole:.0%} |" for name, value in parts.items()]
+    return "\n".join(rows)
+
+
+def memory_table(bench: Bench) -> str:
+    """Markdown: peak memory of a training step against plain open_clip's forward and backward pass."""
+    base = peak_on(bench.device, partial(PlainTrunk(bench).forward_and_backward, 1))
+    peak = peak_on(bench.device, Step(bench).train)
+    rows = ["| peak memory | MiB | times plain |", "|---|---|---|"]
+    rows += [f"| plain open_clip, forward and backward | {base:.0f} | 1 |"]
+    return "\n".join([*rows, f"| training step | {peak:.0f} | {peak / base:.2f} |"])
+
+
+def conditions(bench: Bench) -> str:
+    """One sentence on what was measured where."""
+    load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    threads = f", {torch.get_num_threads()} threads" if bench.device.type == "cpu" else ""
+    return (
+        f"{bench.clip}, batch {bench.batch} ({len(MODALITIES) * bench.batch} images), "
+        f"{len(bench.sources)} source domains, "
+        f"{device_name(bench.device)}{threads}, precision {bench.precision}, "
+        f"PyTorch {torch.__version__.partition('+')[0]}{load}."
+    )
+
+
+def main() -> None:
+    """Measure and write the section."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", type=torch.device, default=CPU)
+    parser.add_argument("--batch", type=int, default=8, help="of the times")
+    parser.add_argument("--memory-batch", type=int, default=32, help="of the peak memory; 0: leave it out")
+    parser.add_argument("--repeats", type=int, default=2)
+    given = parser.parse_args()
+    torch.manual_seed(0)
+    bench = Bench(batch=given.batch, device=given.device)
+    text = f"{conditions(bench)} Least of {given.repeats} executions in turn. "
+    text += f"Written by `python -m tests.benchmarks.engine`.\n\n{time_table(bench, given.repeats)}"
+    if given.memory_batch:
+        large = replace(bench, batch=given.memory_batch)
+        text += f"\n\nPeak of PyTorch's allocations, batch {large.batch}:\n\n{memory_table(large)}"
+    write_section(RESULTS, f"{TITLE}, {given.device.type}", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""The engine's benchmark runs at the tiny CLIP, and its parts add up to the step."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.benchmarks import engine, growth, measuring
+from tests.benchmarks.engine import Bench
+
+BENCH = Bench(clip="tiny", image_size=32, batch=2, sources=("C", "P"))
+
+
+def test_parts_add_up_to_the_step() -> None:
+    parts = engine.parts_of_a_step(engine.Step(BENCH))
+    assert set(parts) == {
+        "forward pass: trunk", "forward pass: adapters", "forward pass: prompts", "backward passes",
+        "ReGrad's modulation", "optimiser", "the rest",
+    }  # fmt: skip
+    assert all(seconds > 0 for seconds in parts.values())
+
+
+def test_every_part_is_watched_only_while_it_lasts() -> None:
+    step = engine.Step(BENCH)
+    parts = engine.Parts(BENCH.device)
+    with parts.watching(step):
+        step.train()
+    counted = dict(parts.seconds)
+    step.train()
+    assert parts.seconds == counted
+
+
+def test_a_step_of_the_benchmark_trains() -> None:
+    step = engine.Step(BENCH)
+    before = step.model.head.weight.clone()
+    step.train()
+    assert not torch.equal(before, step.model.head.weight)
+
+
+def test_the_trunk_alone_stays_frozen() -> None:
+    plain = engine.PlainTrunk(BENCH)
+    plain.forward_and_backward(2)
+    assert not any(parameter.requires_grad for parameter in plain.clip.parameters())
+
+
+def test_tables_at_tiny_size() -> None:
+    rows = [line.split("|")[1:-1] for line in engine.time_table(BENCH, repeats=1).splitlines()]
+    assert [row[0].strip() for row in rows[2:6]] == ["T", "F", "training step", "inference"]
+    assert float(rows[2][2]) == 1 and float(rows[3][3]) == 1
+    memory = engine.memory_table(BENCH).splitlines()
+    assert float(memory[-1].split("|")[3]) > 1  # a step keeps what the trunk keeps, and more
+
+
+def test_every_point_of_the_curves_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = [point for point in growth.points(replace(BENCH, image_size=None), patch=8) if point[1] in (1, 2, 50)]
+    monkeypatch.setattr(growth, "points", lambda base: few)
+    frame = growth.measure(BENCH, repeats=1)
+    assert len(frame) == len(few) and (frame[["step", "trunk"]] > 0).all(axis=None)
+    assert len(growth.growth(frame, title="tiny").axes) == 4
+
+
+def test_the_fastest_of_several_executions_counts() -> None:
+    calls: list[str] = []
+    works = {"one": lambda: calls.append("one"), "two": lambda: calls.append("two")}
+    seconds = measuring.fastest_of_each(works, 3, torch.device("cpu"))
+    assert calls == ["one", "two"] + 3 * ["one", "two"] and set(seconds) == {"one", "two"}
