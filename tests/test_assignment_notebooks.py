@@ -3,6 +3,7 @@
 import ast
 import re
 from importlib import import_module
+from math import exp, pi, sin
 from pathlib import Path
 
 import nbformat
@@ -27,7 +28,11 @@ for path in sorted((ROOT / "tests" / "support" / "wrong_answers").glob("[a-z]*.p
     import_module(f"tests.support.wrong_answers.{path.stem}")
 
 # fewer faces and draws than a student has; the pictures are coarser, the questions are the same
-SMALL = {"1_metrics": {"faces": 60}}
+SMALL = {
+    "1_metrics": {"faces": 60},
+    "3_uncertainty": {"faces": 16},
+    "4_regrad": {"faces": 40, "steps": 30},
+}
 CALL = re.compile(r"^check_(\w+)\((\w+)\)$", flags=re.MULTILINE)
 every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 
@@ -62,6 +67,23 @@ def check_findings(name: str, found: dict) -> None:
         assert leaking <= deployable
         assert found["best_of_20"] == sorted(found["best_of_20"]) and found["best_of_20"][-1] < 20
         assert found["rates"]["acer"] >= (found["rates"]["far"] + found["rates"]["frr"]) / 2
+    if name == "2_adapter":
+        assert found["class_token"] == 5 - 0.5 * 45
+        assert found["entropy"]["0.0"] == pytest.approx(found["most"])
+        assert found["entropy"]["0.0"] > found["entropy"]["0.3"] > found["entropy"]["1.0"]
+        assert found["difference"] < 1e-5 < found["largest_update"]
+    if name == "3_uncertainty":
+        assert max(found["small_p_values"]) <= 9  # of 40, each with probability 0.05: more happens once in 10000 times
+        assert max(map(abs, found["correlations"])) < 4 / 4000**0.5
+        assert found["not_numbers"]["printed"] > 0 == found["not_numbers"]["stable"]
+        assert found["stable"] == pytest.approx([1 / (1 + exp(-0.5))] * 2, abs=1e-4)
+        assert all(0 < u < 1 for pair in found["certainty"].values() for u in pair)
+    if name == "4_regrad":
+        assert found["kept"]["0"] == pytest.approx(1) and found["kept"]["60"] == pytest.approx(0.5, abs=1e-6)
+        assert found["kept"]["120"] == pytest.approx(sin(2 * pi / 3), abs=1e-6)
+        assert found["first_losses"]["ReGrad"] == found["first_losses"]["plain sum"]
+        for last, first in zip(*(found[k]["ReGrad"] for k in ("last_losses", "first_losses")), strict=True):
+            assert last < first
 
 
 def imports_of(book: NotebookNode) -> dict:

@@ -5,9 +5,23 @@ import pandas as pd
 import pytest
 import torch
 
-from mmdg_lite.checks import CheckFailed, convolution, metrics, regrad, study, thresholds, uncertainty
+from mmdg_lite.checks import (
+    CheckFailed,
+    attention,
+    convolution,
+    metrics,
+    projection,
+    regrad,
+    study,
+    thresholds,
+    uncertainty,
+)
 
-TASKS = [task for module in (metrics, thresholds, convolution, uncertainty, regrad, study) for task in module.TASKS]
+TASKS = [
+    task
+    for module in (metrics, thresholds, convolution, attention, uncertainty, projection, regrad, study)
+    for task in module.TASKS
+]
 every_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 
 

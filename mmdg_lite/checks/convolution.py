@@ -1,17 +1,14 @@
-"""Checks of assignment 2: central differences, tokens as an image, attention under certainty, the adapter."""
+"""Checks of assignment 2: central differences, and tokens as an image."""
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
+from einops import einsum, rearrange
 from torch import Tensor
 from torch.nn import functional
 
-from mmdg_lite.activation import quick_gelu
-from mmdg_lite.adapters import CrossAdapter
 from mmdg_lite.checks.task import Inputs, Task
 from mmdg_lite.convolution import CentralDifferenceConv2d
 
@@ -47,6 +44,14 @@ def _two_convolutions(share: Callable[[float], float], centre: Callable[[Tensor]
     return wrong
 
 
+def _inside_only(x: Tensor, weight: Tensor, theta: float) -> Tensor:
+    """Differences from the centre of those neighbours only that lie in the image."""
+    ones = torch.ones_like(x[:1, :1])
+    each = rearrange(weight, "o i h w -> (o i) 1 h w")
+    there = rearrange(functional.conv2d(ones, each, padding=1)[0], "(o i) h w -> o i h w", i=x.shape[1])
+    return functional.conv2d(x, weight, padding=1) - theta * einsum(x, there, "b i h w, o i h w -> b o h w")
+
+
 def _sum(weight: Tensor) -> Tensor:
     return weight.sum(dim=(2, 3), keepdim=True)
 
@@ -71,8 +76,23 @@ check_central_difference = Task(
         "theta has no effect: this is the ordinary convolution": (
             lambda x, weight, theta: functional.conv2d(x, weight, padding=1)
         ),
+        "theta and 1 - theta are exchanged: theta is the share of the differences": (
+            lambda x, weight, theta: central_difference(x, weight, 1 - theta)
+        ),
+        "the kernel is turned round: networks' convolutions, such as conv2d, do not flip it": (
+            lambda x, weight, theta: central_difference(x, weight.flip(2, 3), theta)
+        ),
+        "right inside, wrong at the border: zeros outside of the image are neighbours too, all nine weights count": (
+            _inside_only
+        ),
     },
     symptoms={
+        "outside of the image are zeros; you continue the image": lambda answer: (
+            float(answer(torch.ones(1, 1, 3, 3).double(), torch.ones(1, 1, 3, 3).double(), 0.0)[0, 0, 0, 0]) == 9
+        ),
+        "you subtract theta x; x is also multiplied by the kernel's sum": lambda answer: (
+            float(answer(torch.ones(1, 1, 5, 5).double(), torch.ones(1, 1, 3, 3).double(), 0.5)[0, 0, 2, 2]) == 8.5
+        ),
         "the image has become smaller: zero padding of 1 keeps its size": lambda answer: (
             answer(torch.ones(1, 1, 5, 5).double(), torch.ones(1, 1, 3, 3).double(), 0.5).shape[-1] < 5
         ),
@@ -121,6 +141,13 @@ def _scrambled(tokens: Tensor, convolve: Callable[[Tensor], Tensor]) -> Tensor:
     return torch.cat([first, image.reshape(batch, count - 1, channels)], dim=1)
 
 
+def _scrambled_back(tokens: Tensor, convolve: Callable[[Tensor], Tensor]) -> Tensor:
+    """Right on the way to the image, mixed up on the way back."""
+    right = convolve_tokens(tokens, convolve)
+    image = rearrange(right[:, 1:], "b n c -> b c n")
+    return torch.cat([right[:, :1], image.reshape(right[:, 1:].shape)], dim=1)
+
+
 check_convolve_tokens = Task(
     name="convolve_tokens",
     reference=convolve_tokens,
@@ -138,6 +165,15 @@ check_convolve_tokens = Task(
         "reshape alone mixes channels with places: the channels have to be moved in front of the grid first": (
             _scrambled
         ),
+        "on the way back, reshape alone mixes channels with places: the channels have to be moved behind the grid": (
+            _scrambled_back
+        ),
+        "your class token is zero; it is convolved like the others, as an image of one pixel": (
+            lambda tokens, convolve: _over_image(tokens, convolve, "b (h w) c -> b c h w", class_token=torch.zeros_like)
+        ),
+        "the class token comes first in the result too": (
+            lambda tokens, convolve: convolve_tokens(tokens, convolve).roll(-1, dims=1)
+        ),
     },
     symptoms={
         "the class token is missing from the result": lambda answer: (
@@ -147,113 +183,4 @@ check_convolve_tokens = Task(
 )
 
 
-def _attention(rng: np.random.Generator) -> Inputs:
-    heads, head_width, count = int(rng.integers(2, 4)), int(rng.integers(2, 4)), int(rng.integers(2, 6))
-    q, k, v = normal(rng, 3, 2, heads, count, head_width)
-    return {"q": q, "k": k, "v": v, "certainty": torch.from_numpy(rng.uniform(0.1, 0.9, (2, count, 1)))}
-
-
-def _attend(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    certainty: Tensor,
-    *,
-    scale: Callable[[int, int], float] = lambda heads, width: width**0.5,
-    per: str = "b i 1 -> b 1 i 1",
-    dim: int = -1,
-    weigh_after: bool = False,
-) -> Tensor:
-    """softmax over `dim` of U q k^T / scale, times v; every part can be got wrong."""
-    weight = rearrange(certainty, per)
-    logits = q @ rearrange(k, "b h j e -> b h e j") / scale(q.shape[1], q.shape[3])  # B x H x N x N
-    if weigh_after:
-        return (weight * logits.softmax(dim=dim)) @ v
-    return (weight * logits).softmax(dim=dim) @ v
-
-
-def certain_attention(q: Tensor, k: Tensor, v: Tensor, certainty: Tensor) -> Tensor:
-    """softmax(U_i q_i k_j / sqrt(e)) v, tensors B x H x N x e, U of B x N x 1."""
-    return _attend(q, k, v, certainty)
-
-
-check_certain_attention = Task(
-    name="certain_attention",
-    reference=certain_attention,
-    draw=_attention,
-    mistakes={
-        "the logits are divided by the root of the whole width; it is the width of one head, q's last dimension": (
-            lambda **inputs: _attend(**inputs, scale=lambda heads, width: (heads * width) ** 0.5)
-        ),
-        "the logits are not divided by the root of the head's width": (
-            lambda **inputs: _attend(**inputs, scale=lambda heads, width: 1.0)
-        ),
-        "your certainty belongs to the keys; row i of the logits, the query's, is multiplied by U_i": (
-            lambda **inputs: _attend(**inputs, per="b j 1 -> b 1 1 j")
-        ),
-        "the softmax runs over the queries; the weights of one query over all keys sum to 1": (
-            lambda **inputs: _attend(**inputs, dim=-2)
-        ),
-        "certainty multiplies the weights after the softmax, which then no longer sum to 1; it multiplies the logits": (
-            lambda **inputs: _attend(**inputs, weigh_after=True)
-        ),
-        "certainty has no effect: this is plain attention": (
-            lambda q, k, v, certainty: _attend(q, k, v, torch.ones_like(certainty))
-        ),
-    },
-)
-
-
-def _adapter(rng: np.random.Generator) -> Inputs:
-    width, grid = int(rng.integers(5, 9)), int(rng.integers(2, 4))
-    layers = CrossAdapter(width, dim=4, heads=2).double()
-    layers.load_state_dict({name: normal(rng, *value.shape) for name, value in layers.state_dict().items()})
-    receiver, sender = normal(rng, 2, 2, 1 + grid**2, width)
-    return {"receiver": receiver, "sender": sender, "layers": layers.requires_grad_(False)}
-
-
-def _adapt(
-    receiver: Tensor,
-    sender: Tensor,
-    layers: CrossAdapter,
-    *,
-    residual: bool = True,
-    second_norm: bool = True,
-    last_activation: bool = True,
-    sender_norm: str = "norm_sender",
-) -> Tensor:
-    """The steps of `CrossAdapter.forward`, each of which can be left out."""
-    a = layers.norm_receiver(quick_gelu(layers.down_receiver(receiver)))  # B x N x d
-    b = getattr(layers, sender_norm)(quick_gelu(layers.down_sender(sender)))  # B x N x d
-    attended = layers.attention(b, a)[0]
-    y = a + attended if residual else attended
-    y = y + layers.mlp(layers.norm_sender(y) if second_norm else y)
-    y = layers.convolution.forward_tokens(y)
-    return layers.up(quick_gelu(y) if last_activation else y)  # B x N x C
-
-
-def adapter_update(receiver: Tensor, sender: Tensor, layers: CrossAdapter) -> Tensor:
-    """The package's adapter."""
-    return layers(receiver, sender)[0]
-
-
-def _with(**changes: Any) -> Callable[..., Tensor]:
-    return lambda **inputs: _adapt(**inputs, **changes)
-
-
-check_adapter_update = Task(
-    name="adapter_update",
-    reference=adapter_update,
-    draw=_adapter,
-    mistakes={
-        "receiver and sender are exchanged: the receiver's tokens become a, the sender's b": (
-            lambda receiver, sender, layers: layers(sender, receiver)[0]
-        ),
-        "the attention replaces a; it is added to it: y = a + attention(b, a)": _with(residual=False),
-        "the sender's norm is missing before W_mlp, where it serves a second time": _with(second_norm=False),
-        "the second QuickGELU, after the convolution, is missing": _with(last_activation=False),
-        "b has a norm of its own, norm_sender": _with(sender_norm="norm_receiver"),
-    },
-)
-
-TASKS = (check_central_difference, check_convolve_tokens, check_certain_attention, check_adapter_update)
+TASKS = (check_central_difference, check_convolve_tokens)

@@ -1,120 +1,15 @@
-"""Checks of assignment 4: projections, the four cases of two modalities, loss averages, and a whole modulation."""
+"""Checks of assignment 4: who is fastest, and the modulation of three gradients."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmdg_lite import projection, regrad
+from mmdg_lite import regrad
 from mmdg_lite.checks.convolution import normal
+from mmdg_lite.checks.projection import Project, project
 from mmdg_lite.checks.task import Inputs, Task
-
-Project = Callable[[Tensor, Tensor], Tensor]
-
-
-def _pair(rng: np.random.Generator) -> Inputs:
-    size = int(rng.integers(2, 7))
-    base = normal(rng, size)
-    gradient = normal(rng, size) + float(rng.choice([-1, 1])) * base  # both cases occur
-    return {"gradient": gradient, "base": base}
-
-
-def project(gradient: Tensor, base: Tensor) -> Tensor:
-    """T(gradient onto base) by the package."""
-    return projection.project(gradient, base)
-
-
-def _parallel(gradient: Tensor, base: Tensor) -> Tensor:
-    return (gradient @ base) / (base @ base) * base
-
-
-def _not_squared(gradient: Tensor, base: Tensor) -> Tensor:
-    dot = gradient @ base
-    part = dot / base.norm() * base
-    return part if dot > 0 else gradient - part
-
-
-def _other_case(gradient: Tensor, base: Tensor) -> Tensor:
-    part = _parallel(gradient, base)
-    return gradient - part if gradient @ base > 0 else part
-
-
-check_project = Task(
-    name="project",
-    reference=project,
-    draw=_pair,
-    mistakes={
-        "you always keep the parallel part; where the two conflict (dot product < 0) the orthogonal part remains": (
-            _parallel
-        ),
-        "you always keep the orthogonal part; where the two agree (positive dot product) the parallel part remains": (
-            lambda gradient, base: gradient - _parallel(gradient, base)
-        ),
-        "the two cases are exchanged: agreement keeps the parallel part, conflict the orthogonal one": _other_case,
-        "where they agree you leave the gradient as it is, which is PCGrad's rule; ReGrad keeps the parallel part": (
-            lambda gradient, base: projection.project(gradient, base, rule="drop")
-        ),
-        "gradient and base are exchanged: the result lies along the base, or orthogonal to it": (
-            lambda gradient, base: projection.project(base, gradient)
-        ),
-        "the dot product is divided by the base's norm; it takes the squared norm, base . base": _not_squared,
-    },
-)
-
-
-def _four_cases(rng: np.random.Generator) -> Inputs:
-    pair = _pair(rng)
-    own_certainty, other_certainty = rng.uniform(0.2, 0.8, 2)
-    return {
-        "own": pair["gradient"],
-        "other": pair["base"],
-        "own_is_faster": bool(rng.integers(2)),
-        "own_certainty": float(own_certainty),
-        "other_certainty": float(other_certainty),
-        "project": project,
-    }
-
-
-def modulate_pair(
-    own: Tensor, other: Tensor, own_is_faster: bool, own_certainty: float, other_certainty: float, project: Project
-) -> Tensor:
-    """Slow base plus the fast modality's certainty times its projection (MMDG paper, eq. 5)."""
-    if own_is_faster:
-        return other + own_certainty * project(own, other)
-    return own + other_certainty * project(other, own)
-
-
-def _certainty_of_base(
-    own: Tensor, other: Tensor, own_is_faster: bool, own_certainty: float, other_certainty: float, project: Project
-) -> Tensor:
-    return modulate_pair(own, other, own_is_faster, other_certainty, own_certainty, project)
-
-
-def _without_base(own: Tensor, other: Tensor, own_is_faster: bool, **inputs: float | Project) -> Tensor:
-    whole = modulate_pair(own, other, own_is_faster, **inputs)  # type: ignore[arg-type]
-    return whole - (other if own_is_faster else own)
-
-
-check_modulate_pair = Task(
-    name="modulate_pair",
-    reference=modulate_pair,
-    draw=_four_cases,
-    trials=24,
-    mistakes={
-        "the projected gradient is weighed by the other modality's certainty; it takes its own": _certainty_of_base,
-        "the base itself is missing from the sum: the slow gradient stays whole": _without_base,
-        "fast and slow are exchanged: the faster modality's gradient is the one that is projected": (
-            lambda own_is_faster, **inputs: modulate_pair(own_is_faster=not own_is_faster, **inputs)
-        ),
-        "who is faster has no effect: your base is always the branch's own gradient": (
-            lambda own_is_faster, **inputs: modulate_pair(own_is_faster=False, **inputs)
-        ),
-        "certainty has no effect: the projected gradient is multiplied by U": (
-            lambda own_certainty, other_certainty, **inputs: modulate_pair(own_certainty=1, other_certainty=1, **inputs)
-        ),
-    },
-)
 
 History = Sequence[Sequence[float | None]]
 
@@ -154,6 +49,21 @@ def _averages(losses: History, momentum: float, *, corrected: bool = True, grows
     return [a / b if b else float("inf") for a, b in zip(averages, bias, strict=True)]
 
 
+def _started_at_first(losses: History, momentum: float) -> list[float]:
+    averages: list[float | None] = [None] * 3
+    for row in losses:
+        for i, value in enumerate(row):
+            if value is not None:
+                old = averages[i]
+                averages[i] = value if old is None else momentum * old + (1 - momentum) * value
+    return [float("inf") if average is None else average for average in averages]
+
+
+def _mean_of_given(values: Sequence[float | None]) -> float:
+    given = [value for value in values if value is not None]
+    return float(np.mean(given)) if given else float("inf")
+
+
 def _lowest(values: Sequence[float], present: Sequence[float | None], *, first_of_ties: bool = False) -> int | None:
     candidates = [i for i, given in enumerate(present) if given is not None]
     low = min(values[i] for i in candidates)
@@ -185,6 +95,28 @@ check_fastest = Task(
         ),
         "your average adds to the old one (the released code's +=, D3): it grows without bound": (
             lambda losses, momentum: _lowest(_averages(losses, momentum, grows=True), losses[-1])
+        ),
+        "momentum weighs the old average, 1 - momentum the new loss; yours are exchanged": (
+            lambda losses, momentum: _lowest(_averages(losses, 1 - momentum), losses[-1])
+        ),
+        "your averages start at the first loss; they start at 0 and are divided by 1 - momentum^updates": (
+            lambda losses, momentum: _lowest(_started_at_first(losses, momentum), losses[-1])
+        ),
+        "this is the mean of all losses; recent ones count more in a moving average": (
+            lambda losses, momentum: _lowest([_mean_of_given(row) for row in zip(*losses, strict=True)], losses[-1])
+        ),
+        "a missing loss is no loss of 0: a modality that is missing from a step is not updated": (
+            lambda losses, momentum: _lowest(
+                _averages([[0.0 if v is None else v for v in row] for row in losses], momentum), losses[-1]
+            )
+        ),
+        "indices count from 0: RGB is 0, depth 1, infrared 2": (
+            lambda losses, momentum: None if (found := fastest(losses, momentum)) is None else found + 1
+        ),
+    },
+    symptoms={
+        "what you return is no index: RGB is 0, depth 1, infrared 2, and None is a tie": lambda answer: (
+            answer([[0.3, 0.6, 0.9]], 0.5) not in (0, 1, 2, None)
         ),
     },
 )
@@ -244,6 +176,41 @@ def _own_certainty(
     return regrad.regrad(gradients, branch, fastest, [certainty[branch]] * 3)
 
 
+def _without_the_others(
+    gradients: list[Tensor], branch: int, fastest: int | None, certainty: list[float], project: Project
+) -> Tensor | None:
+    whole = regrad.regrad(gradients, branch, fastest, certainty)
+    if whole is None or branch != fastest or not _reached(gradients, branch):
+        return whole
+    return whole - sum(g for i, g in enumerate(gradients) if i != branch)
+
+
+def _unprojected(
+    gradients: list[Tensor], branch: int, fastest: int | None, certainty: list[float], project: Project
+) -> Tensor | None:
+    if branch == fastest:
+        return regrad.regrad(gradients, branch, fastest, certainty)
+    return gradients[branch] + sum(certainty[i] * g for i, g in enumerate(gradients) if i != branch)
+
+
+def _sum_projected(
+    gradients: list[Tensor], branch: int, fastest: int | None, certainty: list[float], project: Project
+) -> Tensor | None:
+    if branch == fastest or not _reached(gradients, branch):
+        return regrad.regrad(gradients, branch, fastest, certainty)
+    weighed = torch.stack([certainty[i] * g for i, g in enumerate(gradients) if i != branch])
+    return gradients[branch] + project(weighed.sum(dim=0), gradients[branch])
+
+
+def _own_twice(
+    gradients: list[Tensor], branch: int, fastest: int | None, certainty: list[float], project: Project
+) -> Tensor | None:
+    whole = regrad.regrad(gradients, branch, fastest, certainty)
+    if whole is None or branch == fastest or not _reached(gradients, branch):
+        return whole
+    return whole + certainty[branch] * gradients[branch]
+
+
 check_modulate = Task(
     name="modulate",
     reference=modulate,
@@ -259,10 +226,22 @@ check_modulate = Task(
         "the fastest branch's gradient is projected onto the sum of the others, not onto each of them": _one_by_one,
         "every projected gradient is weighed by the branch's certainty; gradient j takes U_j": _own_certainty,
         "a parameter that one loss alone reaches keeps its gradient unscaled (D21)": _single_scaled,
+        "beside the projected gradient of the fastest branch, the sum of the others is missing": _without_the_others,
+        "certainty has no effect: every projected gradient is multiplied by a U": (
+            lambda certainty, **inputs: modulate(certainty=[1.0, 1.0, 1.0], **inputs)
+        ),
+        "the other gradients are added unprojected; gradient j enters as T(g_j onto g_m)": _unprojected,
+        "the sum of the others is projected at once; each of them is projected by itself, since T is not linear": (
+            _sum_projected
+        ),
+        "the branch's own gradient is counted twice: the sum runs over the other modalities": _own_twice,
+        "None is no index 0: on a tie, no modality is the fastest": (
+            lambda fastest, **inputs: modulate(fastest=fastest or 0, **inputs)
+        ),
         "every branch is treated as if it were the fastest": (
             lambda branch, fastest, **inputs: modulate(branch=branch, fastest=branch, **inputs)
         ),
     },
 )
 
-TASKS = (check_project, check_modulate_pair, check_fastest, check_modulate)
+TASKS = (check_fastest, check_modulate)

@@ -35,6 +35,10 @@ check_certainty = Task(
             lambda variance, rate: 1 / (1 + rate * variance)
         ),
         "the rate has no effect": lambda variance, rate: torch.exp(-variance),
+        "a straight line that is cut off at 0 is no exponential: exp(-r u) never reaches 0": (
+            lambda variance, rate: (1 - rate * variance).clamp(min=0)
+        ),
+        "the base is e, not 2: exp(-r u)": lambda variance, rate: torch.exp2(-rate * variance),
     },
     symptoms={
         "your certainty rises with variance; it should fall": lambda answer: (
@@ -42,6 +46,10 @@ check_certainty = Task(
         ),
         "your certainty of a variance of 0 is not 1": lambda answer: (
             abs(float(answer(torch.tensor([0.0]).double(), 1.0)) - 1) > 1e-6
+        ),
+        "the certainty of a token depends on the other tokens; it is computed element by element": lambda answer: (
+            float(answer(torch.tensor([0.9]).double(), 1.0)[0])
+            != float(answer(torch.tensor([0.9, 0.1]).double(), 1.0)[0])
         ),
     },
 )
@@ -74,6 +82,11 @@ def _with_spread(spread: Callable[[Tensor], Tensor]) -> Callable[..., tuple[Tens
     return wrong
 
 
+def _about_the_given_mean(mean: Tensor, log_variance: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    drawn = mean + torch.exp(log_variance / 2) * noise
+    return drawn.mean(dim=0), (drawn - mean).square().sum(dim=0) / (len(noise) - 1)
+
+
 check_moments_of_draws = Task(
     name="moments_of_draws",
     reference=moments_of_draws,
@@ -89,6 +102,13 @@ check_moments_of_draws = Task(
             _with_spread(lambda drawn: drawn.var(dim=0, unbiased=False))
         ),
         "the spread is the standard deviation; the variance is asked for": _with_spread(lambda drawn: drawn.std(dim=0)),
+        "log_variance has no effect: the noise is multiplied by the standard deviation, exp(log_variance / 2)": (
+            _with_deviation(torch.ones_like)
+        ),
+        "log_variance can be negative and has no root; the standard deviation is exp(log_variance / 2)": (
+            _with_deviation(torch.sqrt)
+        ),
+        "your variance is about mu; the sample variance is about the draws' own mean": _about_the_given_mean,
         "these are the expectations; the moments of the given draws are asked for": (
             lambda mean, log_variance, noise: (mean, log_variance.exp())
         ),
@@ -96,6 +116,9 @@ check_moments_of_draws = Task(
     symptoms={
         "mean and variance run over the tokens; they run over the K draws, the first dimension of the noise": (
             lambda answer: answer(*(torch.zeros(2, 3).double(),) * 2, torch.zeros(5, 2, 3).double())[0].shape[0] == 5
+        ),
+        "your moments are single numbers; every token and channel has its own": lambda answer: (
+            answer(*(torch.zeros(2, 3).double(),) * 2, torch.zeros(5, 2, 3).double())[0].ndim == 0
         ),
     },
 )
@@ -151,6 +174,20 @@ check_direct_moments = Task(
         "your variance is K - 1 times too large: (K - 1) variance / s^2 is what follows the chi-square": (
             lambda **inputs: _direct_moments(**inputs, degrees=lambda samples: 1)
         ),
+        "your mean divides by sqrt(K - 1); the mean of K draws has a standard deviation of s / sqrt(K)": (
+            lambda **inputs: _direct_moments(**inputs, mean_divisor=lambda samples: (samples - 1) ** 0.5)
+        ),
+        "z has no effect: the mean of K draws is random too, with a standard deviation of s / sqrt(K)": (
+            lambda **inputs: _direct_moments(**inputs, mean_divisor=lambda samples: float("inf"))
+        ),
+        "the chi-square has no effect: your variance is its expectation": (
+            lambda chi_square, samples, **inputs: _direct_moments(
+                **inputs, samples=samples, chi_square=torch.full_like(chi_square, samples - 1)
+            )
+        ),
+        "exp(log_variance) is s^2; s is its root, exp(log_variance / 2)": (
+            lambda log_variance, **inputs: _direct_moments(**inputs, log_variance=2 * log_variance)
+        ),
         "the chi-square is multiplied by s; a variance scales with s^2": (
             lambda **inputs: _direct_moments(**inputs, power=1)
         ),
@@ -197,6 +234,18 @@ check_sender_probability = Task(
         ),
         "0 or 1 is evaluation's choice; in training it is a probability": (
             lambda sender, receiver, rate: (sender < receiver).double()
+        ),
+        "the sigmoid takes the difference of the uncertainties, times r, not that of the certainties": (
+            lambda sender, receiver, rate: torch.sigmoid(torch.exp(-rate * sender) - torch.exp(-rate * receiver))
+        ),
+    },
+    symptoms={
+        "a draw, 0 or 1, is what follows; the probability itself is asked for": lambda answer: (
+            set(answer(torch.full((9,), 0.5).double(), torch.full((9,), 0.6).double(), 1.0).tolist()) <= {0.0, 1.0}
+        ),
+        "where both certainties are 0 in floating point, yours is not 1/2 for equal ones: a small number in the "
+        "denominator is no cure, write it as a sigmoid": lambda answer: (
+            float(answer(*torch.full((2, 1, 1, 1), 1000.0).double(), 2.0)) != 0.5
         ),
     },
 )
