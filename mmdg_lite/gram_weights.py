@@ -73,13 +73,13 @@ def _fastest_split(gram: Tensor, m: int, certainty: Tensor | float) -> Tensor:
     others = _others(m)
     number = (gram.diagonal(dim1=-2, dim2=-1)[:, others] > 0).sum(dim=-1).clamp(min=1)
     for j in others:
-        weights[:, j] -= certainty * _quotient(gram[:, m, j], gram[:, j, j]) / number
+        weights[:, j] -= certainty * quotient(gram[:, m, j], gram[:, j, j]) / number
     return weights
 
 
 def _projection(dot: Tensor, square: Tensor, base_square: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
     """Weights a and b with T(g onto base) = a g + b base, from g . base, g . g and base . base, all of shape T."""
-    ratio = _quotient(dot, base_square)  # the parallel part is ratio * base
+    ratio = quotient(dot, base_square)  # the parallel part is ratio * base
     one, zero = torch.ones_like(dot), torch.zeros_like(dot)
     if rule == "orthogonal":
         return one, -ratio
@@ -88,12 +88,12 @@ def _projection(dot: Tensor, square: Tensor, base_square: Tensor, rule: Rule) ->
     if rule == "keep":
         return zero, torch.where(dot > 0, ratio, zero)
     if rule == "smooth":
-        cosine = _quotient(dot, (square * base_square).sqrt()).clamp(min=0)
+        cosine = quotient(dot, (square * base_square).sqrt()).clamp(min=0)
         return 1 - cosine, (2 * cosine - 1) * ratio
     return torch.where(dot > 0, zero, one), torch.where(dot > 0, ratio, -ratio)
 
 
-def _quotient(numerator: Tensor, denominator: Tensor) -> Tensor:
+def quotient(numerator: Tensor, denominator: Tensor) -> Tensor:
     """The quotient, zero where the denominator is."""
     there = denominator > 0
     return torch.where(there, numerator, 0) / torch.where(there, denominator, 1)

@@ -17,11 +17,15 @@ Gradients = Sequence[Tensor | None]
 
 @dataclass(frozen=True)
 class Modulated:
-    """Modulated modality gradients, one per parameter (None where no loss reaches it), and what there is to log."""
+    """Modulated modality gradients, one per parameter (None where no loss reaches it), and what there is to log.
+
+    `grams`: of each branch, by its index, the products of its T parameters' gradients, T x 3 x 3, float64.
+    """
 
     gradients: list[Tensor | None]
     conflict_rate: float
     norms: tuple[float, float, float]
+    grams: Mapping[int, Tensor]
 
 
 def modulate(
@@ -57,7 +61,7 @@ def modulate(
         for position, result in zip(places[m], of_branch.split(combined), strict=True):
             modulated[position] = result
     conflict_rate, *norms = _fetch([_conflict_rate(grams), *(square.sqrt() for square in squares)])
-    return Modulated(modulated, conflict_rate, (norms[0], norms[1], norms[2]))
+    return Modulated(modulated, conflict_rate, (norms[0], norms[1], norms[2]), grams)
 
 
 def _conflict_rate(grams: Mapping[int, Tensor]) -> Tensor:

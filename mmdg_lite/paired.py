@@ -1,4 +1,4 @@
-"""Every method against plain fusion, over the seeds and targets that both have."""
+"""Every method against another one, plain fusion by default, over the seeds and targets that both have."""
 
 import pandas as pd
 
@@ -9,8 +9,8 @@ from mmdg_lite.table_text import interval
 REFERENCE = "fusion"
 
 
-def paired(frame: pd.DataFrame, protocol: str, *, metric: str = "hter") -> pd.DataFrame:
-    """A row per method that has a run in common with plain fusion, as text.
+def paired(frame: pd.DataFrame, protocol: str, *, metric: str = "hter", reference: str = REFERENCE) -> pd.DataFrame:
+    """A row per method that has a run in common with the reference, as text.
 
     `frame`: rows of `results.collect`, of one profile and kind of data. Columns: method, difference (percentage
     points, negative is a lower error), its 95 % interval (targets resampled; empty for one target), p (two-sided
@@ -18,12 +18,12 @@ def paired(frame: pd.DataFrame, protocol: str, *, metric: str = "hter") -> pd.Da
     """
     rows = select(frame, protocol).assign(protocol=protocol)
     pairs = ["setting", "target", "missing", "seed"]
-    ours = rows[rows["method"] == REFERENCE][pairs]
+    ours = rows[rows["method"] == reference][pairs]
     table = []
     for method in in_order(rows["method"]):
-        if method == REFERENCE or rows[rows["method"] == method].merge(ours, on=pairs).empty:
+        if method == reference or rows[rows["method"] == method].merge(ours, on=pairs).empty:
             continue
-        c = compare(rows, method, REFERENCE, metric=metric)
+        c = compare(rows, method, reference, metric=metric)
         table.append(
             {
                 "method": display_name(method),

@@ -45,6 +45,10 @@ class Report:
     gradient_norms: tuple[float, float, float]
 
 
+Watch = Callable[[Report, Mapping[int, Tensor], Moment], None]
+"""Looks on after a step: its report, each branch's Gram matrices (T x 3 x 3), and what else the rule was given."""
+
+
 class ReGrad:
     """One training step's gradients, modulated, left in `.grad`.
 
@@ -60,6 +64,8 @@ class ReGrad:
         seed: of what a rule draws (OGM-GE's noise, PCGrad's order), with the number of steps made.
         exchange: applied to each loss's gradients (and the parameters) before they are modulated: where several
             processes train one model, their sum over these, see `distributed.sum_gradients`.
+        watch: called at the end of every step, changes nothing but its cost: "none" then takes the gradients apart too.
+            Under the released loop's faults it is given no Gram matrices.
 
     Raises:
         ValueError: an unknown rule, or momentum.
@@ -74,6 +80,7 @@ class ReGrad:
         released: Released = False,
         seed: int = 0,
         exchange: Exchange = lambda gradients, parameters: list(gradients),
+        watch: Watch | None = None,
     ) -> None:
         check_balancing_rule(rule)
         self.faults = faults(released)
@@ -85,6 +92,7 @@ class ReGrad:
         self.rule: BalancingRule = rule
         self.seed = seed
         self.exchange = exchange
+        self.watch = watch
         self.averages = [0.0, 0.0, 0.0]
         self.updates = [0, 0, 0]
 
@@ -156,7 +164,7 @@ class ReGrad:
         weights = [value.detach() if isinstance(value, Tensor) else value for value in weights]
         trainable = [(p, branch) for p, branch in assignment if p.requires_grad]
         parameters = [parameter for parameter, _ in trainable]
-        if self.rule == "none":
+        if self.rule == "none" and self.watch is None:
             everything = sum((loss for loss in given if loss is not None), total)
             summed = self.exchange(gradients_of(everything, parameters, retain=False), parameters)
             for parameter, gradient in zip(parameters, summed, strict=True):
@@ -168,21 +176,24 @@ class ReGrad:
             for loss in given
         ]
         total_gradients = self.exchange(gradients_of(total, parameters, retain=False, free=given), parameters)
+        moment = Moment(
+            losses=_numbers(given) if self.rule == "ogm_ge" or self.watch else [None] * len(MODALITIES),
+            fastest=None if fastest is None else fastest.index,
+            certainty=weights,
+            seed=(self.seed << 32) + max(self.updates),
+        )
         if self.faults & LOOP_FAULTS:
             rule = cast(Rule, self.rule)
             modulated = modulate_released(by_loss, assignment, fastest, weights, rule=rule, released=self.faults)
         else:
             gradients = [[None if of is None else of[place] for of in by_loss] for place in range(len(parameters))]
-            moment = Moment(
-                losses=_numbers(given) if self.rule == "ogm_ge" else [None] * len(MODALITIES),
-                fastest=None if fastest is None else fastest.index,
-                certainty=weights,
-                seed=(self.seed << 32) + max(self.updates),
-            )
             modulated = modulate(gradients, [branch for _, branch in trainable], self.rule, moment)
         for parameter, of_total, of_modalities in zip(parameters, total_gradients, modulated.gradients, strict=True):
             parameter.grad = _add(of_total, of_modalities)
-        return Report(self.corrected_averages(), fastest, modulated.conflict_rate, modulated.norms)
+        report = Report(self.corrected_averages(), fastest, modulated.conflict_rate, modulated.norms)
+        if self.watch is not None:
+            self.watch(report, modulated.grams, moment)
+        return report
 
 
 def _numbers(losses: Sequence[Tensor | None]) -> list[float | None]:

@@ -6,7 +6,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
@@ -15,12 +14,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmdg_lite.aggregators import AGGREGATORS, check_installed
 from mmdg_lite.balancing import BalancingRule, Moment, balancing_weights
 from mmdg_lite.explorer import Drawn
 from mmdg_lite.figure_style import COLOURS, LINES, NAMES, new_figure, styled
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.projection import project
+from mmdg_lite.rule_comparison import TITLES, available, is_raised
 
 Vector = NDArray[np.float64]
 RESULT = "black"
@@ -74,38 +73,9 @@ class Comparison:
     def against(self, name: str) -> list[Modality]:
         """Modalities whose loss a small step against this result would raise."""
         result, gradients = self.results[name], self.situation.gradients
-        products = gradients @ result
-        scale = np.linalg.norm(gradients, axis=1) * np.linalg.norm(result)
-        return [m for m in MODALITIES if products[m.index] < -1e-6 * max(scale[m.index], 1e-300)]
-
-
-TITLES: dict[str, str] = {
-    "regrad": "ReGrad",
-    "none": "plain sum",
-    "keep": "keep",
-    "drop": "drop",
-    "orthogonal": "orthogonal",
-    "smooth": "smooth",
-    "ogm_ge": "OGM-GE",
-    "pcgrad": "PCGrad",
-    "mgda": "MGDA",
-    "cagrad": "CAGrad",
-    "upgrad": "UPGrad",
-}
-"""What is drawn side by side: ReGrad, the projections that vary it, and rules of others."""
-
-
-def available() -> list[str]:
-    """The rules that can be computed here: those of TorchJD only where it is installed."""
-    return [rule for rule in TITLES if rule not in AGGREGATORS or _is_installed(rule)]
-
-
-def _is_installed(rule: str) -> bool:
-    try:
-        check_installed(rule)
-    except ImportError:
-        return False
-    return True
+        lengths = np.linalg.norm(gradients, axis=1) * np.linalg.norm(result)
+        raised = is_raised(gradients @ result / np.where(lengths > 0, lengths, 1))
+        return [m for m in MODALITIES if raised[m.index]]
 
 
 def balanced(given: Situation, rule: BalancingRule) -> Vector:
@@ -164,7 +134,7 @@ def compare(given: Situation) -> Comparison:
         )
         for of, base, onto in pairs
     )
-    results = {TITLES[rule]: balanced(given, cast(BalancingRule, rule)) for rule in available()}
+    results = {TITLES[rule]: balanced(given, rule) for rule in available()}
     return Comparison(situation=given, parts=parts, results=results)
 
 
@@ -180,7 +150,7 @@ def picture(comparison: Comparison) -> Figure:
     share = left / total
     large = figure.add_axes((0.75 / total, 0.13, 3.4 / total, 0.78 if rows == 2 else 0.6))
     reach = 1.1 * max(1.0, *(np.abs(v).max() for v in (comparison.situation.gradients, *comparison.results.values())))
-    _construction(large, comparison, reach)
+    construction(large, comparison, reach)
     width, height = (1 - share) / columns, 0.92 / rows
     for place, name in enumerate(names):
         row, column = divmod(place, columns)
@@ -229,7 +199,8 @@ def _arrow(
     )
 
 
-def _construction(axes: Axes, comparison: Comparison, reach: float) -> None:
+def construction(axes: Axes, comparison: Comparison, reach: float) -> None:
+    """Draw the gradients, what ReGrad keeps and drops of them, and its result, on axes from -reach to reach."""
     given = comparison.situation
     for m in MODALITIES:
         _arrow(axes, given.gradients[m.index], colour=COLOURS[m.value], line=LINES[m.value])

@@ -56,7 +56,7 @@ def modulate_released(
             conflicts.count(given, branch.index)
             squares[branch.index] += float(result.square().sum())
     norms = (squares[0] ** 0.5, squares[1] ** 0.5, squares[2] ** 0.5)
-    return Modulated(modulated, conflicts.rate(), norms)
+    return Modulated(modulated, conflicts.rate(), norms, grams={})
 
 
 def _first_without_gradient(assignment: Assignment, by_loss: Sequence[Gradients | None]) -> int:

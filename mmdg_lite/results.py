@@ -7,7 +7,7 @@ here from the scores, at the threshold fixed on the same run's validation scores
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +26,21 @@ def finished_runs(root: str | Path) -> list[Path]:
     return sorted(path.parent for path in Path(root).rglob("result.json"))
 
 
-def collect(root: str | Path, *, progress: bool = False) -> pd.DataFrame:
+def collect(root: str | Path, *, methods: Collection[str] | None = None, progress: bool = False) -> pd.DataFrame:
     """One row per (run, target, missing modalities), with the columns KEYS, run (the folder), steps, seconds and
     metrics.
 
-    `root`: a folder of runs at any depth. `data` is "synthetic" where the run's configuration names no data root,
-    else "real". `missing` is "" or names such as "depth" and "depth_infrared". Metrics are fractions in 0..1;
-    `hter`, `far`, `frr`, `apcer`, `bpcer` and `acer` are at the equal-error threshold of the run's own validation
-    scores, `hter_low` and `hter_high` bound hter's 95 % bootstrap interval. Raises FileNotFoundError when there is
-    no finished run below `root`, and ValueError, naming the folder, for one that is incomplete, or for two runs
-    with the same KEYS.
+    `root`: a folder of runs at any depth. `methods`: whose runs are read; None reads all. `data` is "synthetic" where
+    the run's configuration names no data root, else "real". `missing` is "" or names such as "depth" and
+    "depth_infrared". Metrics are fractions in 0..1; `hter`, `far`, `frr`, `apcer`, `bpcer` and `acer` are at the
+    equal-error threshold of the run's own validation scores, `hter_low` and `hter_high` bound hter's 95 % bootstrap
+    interval. Raises FileNotFoundError when there is no such finished run below `root`, and ValueError, naming the
+    folder, for one that is incomplete, or for two runs with the same KEYS.
     """
-    runs = finished_runs(root)
+    runs = [run for run in finished_runs(root) if methods is None or read_run(run)[0]["method"] in methods]
     if not runs:
-        raise FileNotFoundError(f"no finished run (a folder with result.json) in {Path(root).resolve()}")
+        of = f" of {', '.join(methods)}" if methods else ""
+        raise FileNotFoundError(f"no finished run{of} (a folder with result.json) in {Path(root).resolve()}")
     rows = [row for run in tqdm(runs, desc="scores", disable=not progress) for row in _rows(run)]
     frame = pd.DataFrame(rows).sort_values(KEYS, kind="stable").reset_index(drop=True)
     twice = frame[frame.duplicated(KEYS, keep=False)]

@@ -45,7 +45,7 @@ def picture(histories: Mapping[str, pd.DataFrame], *, window: int = 1) -> Figure
         raise ValueError(f"the window is {window}: choose 1 logged step or more")
     figure = new_figure((min(3.3 * len(histories) + 0.6, 12), 7.2))
     figure.set_layout_engine("none")
-    edges = {"left": 1.0 / figure.get_figwidth(), "right": 0.98, "top": 0.94, "bottom": 0.07}
+    edges = {"left": 1.0 / figure.get_figwidth(), "right": 0.98, "top": 0.92, "bottom": 0.07}
     spaces = edges | {"hspace": 0.18, "wspace": 0.08}
     grid = figure.subplots(len(PANELS), len(histories), squeeze=False, sharex="col", sharey="row", gridspec_kw=spaces)
     for column, (name, history) in enumerate(histories.items()):
@@ -58,7 +58,8 @@ def picture(histories: Mapping[str, pd.DataFrame], *, window: int = 1) -> Figure
                 axes.yaxis.set_label_coords(-0.75 / axes.get_window_extent().width * figure.dpi, 0.5)
         grid[0, column].set_title(name, fontsize="small")
         grid[-1, column].set_xlabel("step")
-    grid[0, 0].legend(ncols=3, loc="upper right", handlelength=1.6, columnspacing=0.8)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=3, loc="upper right", handlelength=1.8, fontsize="small")
     return figure
 
 

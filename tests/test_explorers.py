@@ -18,6 +18,7 @@ from mmdg_lite.figure_style import new_figure
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.projection import RULES
 from mmdg_lite.regrad import regrad
+from mmdg_lite.rule_comparison import TITLES, available
 from mmdg_lite.shapley import COALITIONS
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -69,7 +70,7 @@ class TestReGradExplorer:
         assert all(np.isfinite(result).all() for result in found.results.values())
         figure = regrad_explorer.picture(found)
         titles = [axes.get_title(loc="center") for axes in figure.axes[1:]]
-        assert titles == [regrad_explorer.TITLES[rule] for rule in regrad_explorer.available()]
+        assert titles == [TITLES[rule] for rule in available()]
         assert titles[:2] == ["ReGrad", "plain sum"] and "OGM-GE" in titles
 
     @pytest.mark.parametrize("rule", RULES)
@@ -83,7 +84,7 @@ class TestReGradExplorer:
     def test_other_rules_by_hand(self):
         """At right angles and of equal length, MGDA's shortest combination is the mean; three times it is the sum."""
         given = plane(angle=(0, 90, 90), length=(1, 1, 0))
-        if "mgda" in regrad_explorer.available():
+        if "mgda" in available():
             np.testing.assert_allclose(regrad_explorer.balanced(given, "mgda"), [1, 1], atol=1e-6)
         ahead = plane("depth", angle=(0, 90, 90), length=(1, 1, 1), loss=(1, 0, 1))
         slowed = 1 - np.tanh(0.5 * np.e)  # depth's probability is e times that of the others
