@@ -2,9 +2,11 @@
 
 import ast
 import re
+from collections import Counter
 from importlib import import_module
 from math import exp, pi, sin
 from pathlib import Path
+from statistics import fmean
 
 import nbformat
 import pytest
@@ -32,6 +34,15 @@ SMALL = {
     "1_metrics": {"faces": 60},
     "3_uncertainty": {"faces": 16},
     "4_regrad": {"faces": 40, "steps": 30},
+    "5_study": {
+        "methods": ["linear_probe", "head"],
+        "seeds": [0, 1, 2],
+        "test_faces": 24,
+        "changes": {
+            "data": {"train_samples": 24, "validation_samples": 24},
+            "training": {"steps": 2, "batch_size": 8, "validate_every": 2},
+        },
+    },
 }
 CALL = re.compile(r"^check_(\w+)\((\w+)\)$", flags=re.MULTILINE)
 every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
@@ -53,7 +64,7 @@ def checked_names(path: Path) -> list[str]:
     return [found[0][0] for found in calls if found]
 
 
-@every_notebook
+@pytest.mark.parametrize("path", [p for p in PATHS if cells(p)], ids=lambda p: p.stem)
 def test_solutions_pass_every_check(path, tmp_path):
     parameters = {"out_dir": tmp_path / "out"} | SMALL.get(path.stem, {})
     notebooks.execute(path, parameters=parameters, out=tmp_path / path.name, progress=False)
@@ -78,6 +89,14 @@ def check_findings(name: str, found: dict) -> None:
         assert found["not_numbers"]["printed"] > 0 == found["not_numbers"]["stable"]
         assert found["stable"] == pytest.approx([1 / (1 + exp(-0.5))] * 2, abs=1e-4)
         assert all(0 < u < 1 for pair in found["certainty"].values() for u in pair)
+    if name == "5_study":
+        assert all(abs(shares[0] - 0.95) < 0.03 for shares in found["coverage"].values())
+        assert found["coverage"]["3"][2] < found["coverage"]["3"][1] < 0.9
+        assert found["widths"]["paired"] < found["widths"]["unpaired"]
+        assert found["rows"] == 12 and all(len(values) == 3 for values in found["extra"].values())
+        mean, low, high = found["difference"]
+        assert low <= mean <= high
+        assert mean == pytest.approx(fmean(found["extra"]["head"]) - fmean(found["extra"]["linear_probe"]))
     if name == "4_regrad":
         assert found["kept"]["0"] == pytest.approx(1) and found["kept"]["60"] == pytest.approx(0.5, abs=1e-6)
         assert found["kept"]["120"] == pytest.approx(sin(2 * pi / 3), abs=1e-6)
@@ -96,10 +115,17 @@ def imports_of(book: NotebookNode) -> dict:
     return names
 
 
+def assigned_in(book: NotebookNode) -> dict:
+    """None for every name that a code cell assigns: blanks must fail before they need values of other cells."""
+    code = [cell.source for cell in book.cells if cell.cell_type == "code"]
+    targets = [t for source in code for s in ast.parse(source).body if isinstance(s, ast.Assign) for t in s.targets]
+    return {node.id: None for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+
+
 @every_notebook
 def test_blanks_fail_with_not_implemented_error(path):
     student = student_version(nbformat.read(path, as_version=4))
-    names = imports_of(student)
+    names = assigned_in(student) | imports_of(student)
     for cell in student.cells:
         about = cell.metadata.get("nbgrader", {})
         if about.get("solution") and cell.cell_type == "code":
@@ -110,6 +136,10 @@ def test_blanks_fail_with_not_implemented_error(path):
         if about.get("locked"):
             with pytest.raises(NotImplementedError):
                 exec(cell.source, names)
+
+
+def test_every_task_is_checked_in_exactly_one_locked_cell():
+    assert Counter(name for path in PATHS for name in checked_names(path)) == Counter(TASKS.keys())
 
 
 @every_notebook
@@ -166,3 +196,9 @@ def test_wrong_answers_are_told_what_is_wrong(answer: WrongAnswer):
     with pytest.raises(CheckFailed) as caught:
         TASKS[answer.task](answer.function)
     assert answer.says in str(caught.value)
+
+
+def test_there_are_at_least_three_wrong_answers_to_every_task():
+    counted = Counter(answer.task for answer in WRONG_ANSWERS)
+    assert not [name for name in TASKS if counted[name] < 3]
+    assert len({answer.name for answer in WRONG_ANSWERS}) == len(WRONG_ANSWERS)

@@ -45,7 +45,7 @@ def certain_attention(q: Tensor, k: Tensor, v: Tensor, certainty: Tensor) -> Ten
     return _attend(q, k, v, certainty)
 
 
-def _two_heads() -> dict[str, Tensor]:
+def _two_heads() -> Inputs:
     """As many images as heads, so that certainty can meet the wrong ones without an error."""
     rng = np.random.default_rng(0)
     q, k, v = normal(rng, 3, 2, 2, 3, 4)

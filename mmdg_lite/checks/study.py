@@ -60,6 +60,28 @@ check_mean_with_interval = Task(
                 np.mean(values), stats.t.ppf(confidence, len(values) - 1) * stats.sem(values)
             )
         ),
+        "1.96 is the normal distribution's, for 95 %; take Student's t, with the confidence that is asked for": (
+            lambda values, confidence: _interval(np.mean(values), 1.96 * stats.sem(values))
+        ),
+        "the confidence has no effect: your interval is always that of 95 %": (
+            lambda values, confidence: mean_with_interval(values, 0.95)
+        ),
+        "this is plus or minus one standard error; it has to be multiplied by Student's t": (
+            lambda values, confidence: _interval(np.mean(values), stats.sem(values))
+        ),
+        "these are quantiles of the seeds: they say how seeds spread, not how well their mean is known": (
+            lambda values, confidence: (
+                float(np.mean(values)),
+                *np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist(),
+            )
+        ),
+        "the order is mean, lower bound, upper bound": (
+            lambda values, confidence: (
+                (found := mean_with_interval(values, confidence))[1],
+                found[0],
+                found[2],
+            )
+        ),
     },
 )
 
@@ -99,6 +121,17 @@ check_paired_difference = Task(
         ),
         "the sign of a difference tells who is better: do not take its absolute value": (
             lambda first, second, confidence: mean_with_interval(np.abs(first - second), confidence)
+        ),
+        "sorting breaks the pairs: number i of both lists is the same seed": (
+            lambda first, second, confidence: paired_difference(np.sort(first), np.sort(second), confidence)
+        ),
+        "this is the relative difference; the difference itself is asked for": (
+            lambda first, second, confidence: mean_with_interval((first - second) / second, confidence)
+        ),
+        "this is the normal distribution's interval; the differences of few seeds take Student's t": (
+            lambda first, second, confidence: _interval(
+                np.mean(first - second), stats.norm.ppf((1 + confidence) / 2) * stats.sem(first - second)
+            )
         ),
     },
 )
