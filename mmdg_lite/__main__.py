@@ -101,6 +101,7 @@ def _train(commands: "Commands[argparse.ArgumentParser]") -> None:
             seed=options.seed,
             device=options.device,
             data_root=options.data_root,
+            plugins=options.plugin,
             **_changes(options.set),
         )
         try:
@@ -114,7 +115,7 @@ def _train(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("--profile", choices=PROFILES, default="quick", help="what the settings start from")
     command.add_argument("--protocol", choices=PROTOCOLS, default="P1", help="the protocol")
     command.add_argument("--setting", default="CPS->W", help="the protocol's setting, sources->targets")
-    command.add_argument("--method", default="mmdg++", help="a name in mmdg_lite.methods.METHODS")
+    command.add_argument("--method", default="mmdg++", help="a name in mmdg_lite.methods.METHODS, or a plugin's")
     command.add_argument("--seed", type=int, default=0, help="seed of initialisation, order and augmentation")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     command.add_argument("--data-root", help="folder of converted data sets; without it the synthetic domains")
@@ -122,6 +123,12 @@ def _train(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--out", type=Path, help="the run's folder; without it runs/PROFILE/PROTOCOL/SETTING/METHOD/seedN"
     )
     _set(command)
+    _plugin(command)
+
+
+def _plugin(command: argparse.ArgumentParser) -> None:
+    text = "your own Python files that register methods or rules (YOUR_METHOD.md)"
+    command.add_argument("--plugin", nargs="+", type=Path, default=[], metavar="FILE", help=text)
 
 
 def _set(command: argparse.ArgumentParser) -> None:
@@ -147,8 +154,11 @@ def _changes(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def _evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
     def run(options: argparse.Namespace) -> int:
+        from mmdg_lite.plugins import load_plugin
         from mmdg_lite.rescoring import evaluate
 
+        for path in options.plugin:
+            load_plugin(path)
         values = evaluate(
             options.run_folder,
             out=options.out,
@@ -172,6 +182,7 @@ def _evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("--samples", type=int, help="test samples per synthetic domain; without it as in the run")
     command.add_argument("--data-seed", type=int, help="seed of the synthetic samples; without it the run's")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    _plugin(command)
 
 
 def _reproduce(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -189,6 +200,7 @@ def _reproduce(commands: "Commands[argparse.ArgumentParser]") -> None:
             workers=options.workers,
             scheduler=options.scheduler,
             changes=_changes(options.set) or None,
+            plugins=options.plugin,
         )
         return 0
 
@@ -204,12 +216,16 @@ def _reproduce(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("--workers", type=int, default=2, help="runs at a time on this machine")
     command.add_argument("--scheduler", help="address of a running Dask scheduler, such as tcp://127.0.0.1:8786")
     _set(command)
+    _plugin(command)
 
 
 def _tables(commands: "Commands[argparse.ArgumentParser]") -> None:
     def run(options: argparse.Namespace) -> int:
+        from mmdg_lite.plugins import load_plugin
         from mmdg_lite.tables import tables
 
+        for path in options.plugin:
+            load_plugin(path)
         written = tables(options.runs, out=options.out, protocols=options.protocols, published=options.published)
         if options.figures:
             from mmdg_lite.comparison import every_figure
@@ -225,6 +241,7 @@ def _tables(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS), help="which protocols")
     command.add_argument("--published", type=Path, help="your own published_results.csv, added to the shipped one")
     command.add_argument("--figures", action=argparse.BooleanOptionalAction, default=True, help="draw figures too")
+    _plugin(command)
 
 
 def _assignments(commands: "Commands[argparse.ArgumentParser]") -> None:

@@ -50,6 +50,11 @@ def to_dict(configuration: Any) -> dict[str, Any]:
 
 def read_json(kind: type[T], path: str | Path) -> T:
     """Read a configuration file. Raises `ConfigurationError` naming the file, and the key where one is at fault."""
+    return from_dict(kind, read_values(path), where=str(path))
+
+
+def read_values(path: str | Path) -> dict[str, Any]:
+    """The named values of a JSON file. Raises `ConfigurationError` naming the file if it is not one."""
     path = Path(path)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -57,7 +62,9 @@ def read_json(kind: type[T], path: str | Path) -> T:
         raise ConfigurationError(f"{path}: no such configuration file") from error
     except json.JSONDecodeError as error:
         raise ConfigurationError(f"{path}: not valid JSON ({error})") from error
-    return from_dict(kind, values, where=str(path))
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{path}: expected an object with named values, got {type(values).__name__}")
+    return values
 
 
 def write_json(path: str | Path, values: Any) -> None:

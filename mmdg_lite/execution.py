@@ -92,4 +92,5 @@ def _parameters(run: PlannedRun) -> dict[str, object]:
         "method": config.method,
         "cache": str(Path(config.data.cache).resolve()) if config.data.cache else "",
     }
-    return parameters | ({"changes": run.changes} if run.changes else {})
+    parameters |= {"changes": run.changes} if run.changes else {}
+    return parameters | ({"plugins": [plugin.path for plugin in config.plugins.values()]} if config.plugins else {})

@@ -12,6 +12,7 @@ from mmdg_lite.dask_workers import on_dask
 from mmdg_lite.data.protocols import PROTOCOLS
 from mmdg_lite.execution import Outcome, PlannedRun, execute_run
 from mmdg_lite.methods import method as find_method
+from mmdg_lite.plugins import load_plugin
 from mmdg_lite.progress_table import ProgressTable
 from mmdg_lite.run_times import RunTimes
 from mmdg_lite.runs import RunFolder, configure
@@ -29,19 +30,23 @@ def plan(
     device: str = "auto",
     data_root: str | None = None,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> list[PlannedRun]:
     """Every run of the grid, in the order protocol, seed, setting, method.
 
     P1 and P2 share their runs: every run is tested with modalities missing too. P4 on synthetic data covers all
     domains, on real data those that have the species. `changes`: settings of the profile to change in every run, by
-    part ("data", "model", "training") and name.
+    part ("data", "model", "training") and name. `plugins`: files of the user's own that are loaded first.
 
     Raises:
         ValueError: an unknown profile, protocol or method (naming those there are), or an unknown setting.
+        plugins.PluginError: a plugin that cannot be loaded.
     """
+    for path in plugins:
+        load_plugin(path)
     for name in methods:
         find_method(name)
-    parts = {part: dict(values) for part, values in (changes or {}).items()}
+    parts: dict[str, Any] = {part: dict(values) for part, values in (changes or {}).items()}
     cache: dict[str, Any] = {"cache": str(out / "cache")} if data_root is None else {}
     planned = []
     for protocol in dict.fromkeys("P1" if name == "P2" else name for name in protocols):

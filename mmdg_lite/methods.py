@@ -1,10 +1,13 @@
-"""The methods by name: MMDG++, its parts taken away, other balancing rules in ReGrad's place, MMDG, the baselines."""
+"""The methods by name: MMDG++, its parts taken away, other balancing rules in ReGrad's place, MMDG, the baselines.
+
+`register` adds one of your own.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from mmdg_lite.balancing import BalancingRule
-from mmdg_lite.models import AdapterKind, Architecture, PromptKind
+from mmdg_lite.models import AdapterKind, PromptKind
+from mmdg_lite.registry import add, find
 
 Kind = Literal["trained", "linear_probe"]
 
@@ -15,10 +18,10 @@ class Method:
 
     title: str  # as printed in tables
     kind: Kind = "trained"  # trained by gradients, or fitted on frozen features
-    architecture: Architecture = "mmdg++"
+    architecture: str = "mmdg++"
     adapters: AdapterKind = "uncertainty"
     prompts: PromptKind = "asymmetric"
-    rule: BalancingRule = "regrad"
+    rule: str = "regrad"
     train_tokens: bool = True
 
 
@@ -50,6 +53,9 @@ METHODS: dict[str, Method] = {
 
 def method(name: str) -> Method:
     """The method of that name. Raises `ValueError` listing the names there are."""
-    if name not in METHODS:
-        raise ValueError(f"unknown method {name!r}; choose one of {', '.join(METHODS)}")
-    return METHODS[name]
+    return find(METHODS, name, what="method")
+
+
+def register(name: str, method: Method) -> None:
+    """Add a method under a name. Raises `ValueError` if it is taken, or no name for a folder."""
+    add(METHODS, name, method, what="method")

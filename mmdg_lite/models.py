@@ -1,6 +1,7 @@
 """MMDG++ assembled: a frozen CLIP, three modalities' own tokens, adapters between them, prompts and a joint head.
 
-The same class without one or the other part gives the baselines: `ModelConfig` says which parts are there.
+The same class without one or the other part gives the baselines: `ModelConfig` says which parts are there. `register`
+adds an architecture of your own.
 """
 
 import enum
@@ -25,23 +26,25 @@ from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.multimodal import MultimodalModel, copies, stack_images, stacked
 from mmdg_lite.outputs import Batch, Output
 from mmdg_lite.prompts import AsymmetricDomainPrompts, tokenize_sentences
+from mmdg_lite.registry import add, find
 from mmdg_lite.released import released_positions
 from mmdg_lite.trunk import OpenClipTrunk
 from mmdg_lite.uncertainty import Sampling
 
 __all__ = [
+    "ARCHITECTURES",
     "MMDG",
     "AdapterKind",
-    "Architecture",
+    "Builder",
     "MMDGPlusPlus",
     "ModelConfig",
     "NoiseSource",
     "PromptKind",
     "Stream",
     "build",
+    "register",
 ]
 
-Architecture = Literal["mmdg++", "mmdg"]
 AdapterKind = Literal["uncertainty", "plain", "none"]
 PromptKind = Literal["asymmetric", "shared", "none"]
 RELEASED_SPOOF_CLASSES = 4
@@ -261,7 +264,7 @@ class ModelConfig:
     """Which model, made of which parts."""
 
     source_domains: tuple[str, ...]  # names of the training domains
-    architecture: Architecture = "mmdg++"  # MMDG takes of what follows clip, train_tokens, dim, heads, theta, released
+    architecture: str = "mmdg++"  # MMDG takes of what follows clip, train_tokens, dim, heads, theta, released
     clip: str = "tiny"  # "tiny", "ViT-B-16", or another open_clip architecture
     clip_checkpoint: str | None = None  # local weights for it; None: the shipped or published ones; "random": none
     adapters: AdapterKind = "uncertainty"  # U-Adapter++, the same without uncertainty, or none
@@ -278,6 +281,21 @@ class ModelConfig:
     released: bool | tuple[str, ...] = False  # reproduce the released code's faults: all, none, or these (`faults`)
     seed: int = 0  # of the initialisation
 
+    def __post_init__(self) -> None:
+        find(ARCHITECTURES, self.architecture, what="architecture")
+
+
+Builder = Callable[[CLIP, ModelConfig], MultimodalModel]
+"""From a pre-trained CLIP and the configuration to the model; PyTorch's global generator is seeded already."""
+
+
+def register(name: str, builder: Builder) -> None:
+    """Add an architecture under a name that `ModelConfig.architecture` and `Method.architecture` can then give.
+
+    Raises `ValueError` if the name is taken, or no name for a folder.
+    """
+    add(ARCHITECTURES, name, builder, what="architecture")
+
 
 def build(config: ModelConfig) -> MultimodalModel:
     """The model that a configuration describes, initialised from its seed, in training mode.
@@ -287,32 +305,41 @@ def build(config: ModelConfig) -> MultimodalModel:
     clip = load_clip(config.clip, checkpoint=config.clip_checkpoint)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        if config.architecture == "mmdg":
-            return MMDG(
-                clip,
-                config.source_domains,
-                released=config.released,
-                train_tokens=config.train_tokens,
-                dim=config.dim,
-                heads=config.heads,
-                theta=config.theta,
-            )
-        return MMDGPlusPlus(
-            clip,
-            config.source_domains,
-            released=config.released,
-            adapters=config.adapters,
-            prompts=config.prompts,
-            train_tokens=config.train_tokens,
-            dim=config.dim,
-            heads=config.heads,
-            samples=config.samples,
-            rate=config.rate,
-            theta=config.theta,
-            sampling=config.sampling,
-            suppression=config.suppression,
-            context=config.context,
-        )
+        return find(ARCHITECTURES, config.architecture, what="architecture")(clip, config)
+
+
+def _mmdgpp(clip: CLIP, config: ModelConfig) -> MMDGPlusPlus:
+    return MMDGPlusPlus(
+        clip,
+        config.source_domains,
+        released=config.released,
+        adapters=config.adapters,
+        prompts=config.prompts,
+        train_tokens=config.train_tokens,
+        dim=config.dim,
+        heads=config.heads,
+        samples=config.samples,
+        rate=config.rate,
+        theta=config.theta,
+        sampling=config.sampling,
+        suppression=config.suppression,
+        context=config.context,
+    )
+
+
+def _mmdg(clip: CLIP, config: ModelConfig) -> MMDG:
+    return MMDG(
+        clip,
+        config.source_domains,
+        released=config.released,
+        train_tokens=config.train_tokens,
+        dim=config.dim,
+        heads=config.heads,
+        theta=config.theta,
+    )
+
+
+ARCHITECTURES: dict[str, Builder] = {"mmdg++": _mmdgpp, "mmdg": _mmdg}
 
 
 def _spoof_classes(source_domains: tuple[str, ...], prompts: PromptKind, fixed_number: bool) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmdg_lite.assignment import Branch
-from mmdg_lite.balancing import BalancingRule, Moment, balancing_noise, balancing_weights
+from mmdg_lite.balancing import Moment, balancing_noise, balancing_weights
 from mmdg_lite.flattened import Flattened
 from mmdg_lite.modality import MODALITIES
 
@@ -28,9 +28,7 @@ class Modulated:
     grams: Mapping[int, Tensor]
 
 
-def modulate(
-    gradients: Sequence[Gradients], branches: Sequence[Branch], rule: BalancingRule, moment: Moment
-) -> Modulated:
+def modulate(gradients: Sequence[Gradients], branches: Sequence[Branch], rule: str, moment: Moment) -> Modulated:
     """Weigh each parameter's three gradients by a rule, and add them up.
 
     A parameter of no branch gets their plain sum (D17). What is logged is fetched from the device at once, at the end.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmdg_lite.assignment import Branches, PerModality, as_pairs, per_modality
 from mmdg_lite.backward import gradients_of
-from mmdg_lite.balancing import BalancingRule, Moment, check_balancing_rule
+from mmdg_lite.balancing import Moment, check_balancing_rule, needs_losses
 from mmdg_lite.faults import Released, faults
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.modulation import modulate
@@ -54,8 +54,8 @@ class ReGrad:
 
     Args:
         momentum: of the moving averages of the losses, in [0, 1).
-        rule: balancing rule, ReGrad's or another's (`balancing.BALANCING_RULES`); "none" leaves the plain sum of the
-            four gradients and needs one backward pass only.
+        rule: balancing rule, ReGrad's or another's (`balancing.BALANCING_RULES`, or one registered there); "none"
+            leaves the plain sum of the four gradients and needs one backward pass only.
         released: reproduce the released code's faults, all or some: parameters after the first without any modality
             gradient are not modulated (D1), averages grow without bound (D3), absolute epsilon (D15), trainable
             parameters outside the branches raise (D17), the average of a missing modality decays and takes part in the
@@ -76,7 +76,7 @@ class ReGrad:
         self,
         *,
         momentum: float = 0.5,
-        rule: BalancingRule = "regrad",
+        rule: str = "regrad",
         released: Released = False,
         seed: int = 0,
         exchange: Exchange = lambda gradients, parameters: list(gradients),
@@ -89,7 +89,7 @@ class ReGrad:
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum must be in [0, 1), got {momentum}")
         self.momentum = momentum
-        self.rule: BalancingRule = rule
+        self.rule = rule
         self.seed = seed
         self.exchange = exchange
         self.watch = watch
@@ -177,7 +177,7 @@ class ReGrad:
         ]
         total_gradients = self.exchange(gradients_of(total, parameters, retain=False, free=given), parameters)
         moment = Moment(
-            losses=_numbers(given) if self.rule == "ogm_ge" or self.watch else [None] * len(MODALITIES),
+            losses=_numbers(given) if needs_losses(self.rule) or self.watch else [None] * len(MODALITIES),
             fastest=None if fastest is None else fastest.index,
             certainty=weights,
             seed=(self.seed << 32) + max(self.updates),

@@ -39,6 +39,7 @@ def reproduce(
     workers: int = 2,
     scheduler: str | None = None,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
+    plugins: Sequence[str | Path] = (),
     progress: bool = True,
 ) -> Path:
     """Execute the introductory notebooks, the grid's runs and the notebook of tables, going on from what is finished.
@@ -46,7 +47,7 @@ def reproduce(
     Args:
         profile: "quick" (minutes), "full" (hours on CPU) or "paper" (ViT-B/16 on converted data sets).
         protocols: any of P1 to P5.
-        methods: names of `methods.METHODS`.
+        methods: names of `methods.METHODS`, or of a plugin.
         seeds: one run per seed.
         out: folder for runs, executed notebooks, tables and figures.
         data_root: folder of converted data sets; None: the synthetic domains.
@@ -55,6 +56,7 @@ def reproduce(
         scheduler: address of a running Dask scheduler whose workers make the runs instead; they need this environment
             and the same folders.
         changes: settings of the profile to change, by part ("data", "model", "training") and name.
+        plugins: your own files with methods and rules, see YOUR_METHOD.md.
         progress: show plan, progress and the table.
 
     Returns:
@@ -70,7 +72,7 @@ def reproduce(
     root = str(Path(data_root).resolve()) if data_root is not None else None
     planned = plan(
         profile, protocols=protocols, methods=methods, seeds=seeds, out=out, device=device, data_root=root,
-        changes=changes,
+        changes=changes, plugins=plugins,
     )  # fmt: skip
     times = RunTimes.recorded(COMMITTED, out / "runs")
     if progress:

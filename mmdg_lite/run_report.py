@@ -48,11 +48,13 @@ def command_line(config: RunConfig, *, out: str = "FOLDER") -> str:
         if value != usual[part][name] and f"{part}.{name}" not in FREE_TO_CHANGE
     ]
     root = [f'--data-root "{config.data.root}"'] if config.data.root else []
+    plugins = [f'"{plugin.path}"' for plugin in config.plugins.values()]
     words = [
         f"python -m mmdg_lite train --profile {config.profile} --protocol {config.protocol}",
         f'--setting "{config.setting}" --method {config.method} --seed {config.seed}',
         *root,
         *(["--set", *changed] if changed else []),
+        *(["--plugin", *plugins] if plugins else []),
         f"--out {out}",
     ]
     return " ".join(words)
@@ -61,7 +63,9 @@ def command_line(config: RunConfig, *, out: str = "FOLDER") -> str:
 def settings(config: RunConfig) -> pd.DataFrame:
     """Every number that a run depends on: columns part, name and value, in the order of the dataclasses."""
     plain = to_dict(config)
+    plugins = plain.pop("plugins")
     rows = [("run", name, value) for name, value in plain.items() if name not in PARTS]
+    rows += [("run", "plugins", ", ".join(plugins))] if plugins else []
     rows += [(part, name, value) for part in PARTS for name, value in plain[part].items()]
     return pd.DataFrame([(part, name, str(value)) for part, name, value in rows], columns=["part", "name", "value"])
 

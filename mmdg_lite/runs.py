@@ -1,23 +1,23 @@
 """One run: its complete configuration, the profiles that configurations start from, and its folder."""
 
-import platform
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from filelock import FileLock, Timeout
 
-from mmdg_lite.balancing import BalancingRule
-from mmdg_lite.configuration import from_dict, read_json, to_dict, write_json
+from mmdg_lite.balancing import WEIGHINGS
+from mmdg_lite.configuration import from_dict, read_values, to_dict, write_json
 from mmdg_lite.data.augmentation import Augmentation
 from mmdg_lite.data.protocols import PROTOCOLS, Setting
 from mmdg_lite.methods import method as find_method
 from mmdg_lite.models import ModelConfig
+from mmdg_lite.plugins import Plugin, load_plugin, load_recorded, plugins_behind
+from mmdg_lite.provenance import environment
+from mmdg_lite.registry import find
 
 Profile = Literal["quick", "full", "paper"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -52,7 +52,7 @@ class TrainingConfig:
     warmup: int = 10  # steps of linear warm-up
     validate_every: int = 20  # steps between two looks at the sources' validation lists
     patience: int = 0  # validations without improvement after which training stops; 0: never
-    rule: BalancingRule = "regrad"  # how the modalities' gradients are balanced; "none": their plain sum
+    rule: str = "regrad"  # how the modalities' gradients are balanced; "none": their plain sum
     momentum: float = 0.5  # of ReGrad's loss averages
     uncertainty_kl: float = 0.0  # weight of the divergence of the adapters' queries from N(0, 1); 0: none (D11)
     checkpoint_every: int = 50  # steps between two resumable states
@@ -63,6 +63,7 @@ class TrainingConfig:
         for name in ("steps", "batch_size", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.{name} must be at least 1, got {getattr(self, name)}")
+        find(WEIGHINGS, self.rule, what="rule")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    plugins: dict[str, Plugin] = field(default_factory=dict)  # the user's own files that it needs, by their names
 
     @property
     def domains(self) -> Setting:
@@ -140,6 +142,7 @@ def configure(
     data: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
     model: dict[str, Any] | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> RunConfig:
     """The configuration of one run: a profile, with whatever is given here changed.
 
@@ -148,11 +151,15 @@ def configure(
         protocol, setting, method, seed, device: see `RunConfig`.
         data_root: folder with the converted data sets, required by "paper".
         data, training, model: fields of `DataConfig`, `TrainingConfig` and `ModelConfig` to change.
+        plugins: your own files to load first; the configuration records those that the run needs.
 
     Raises:
         ValueError: an unknown profile, protocol, setting or method (naming those there are), an unknown field or a
             value of the wrong type (naming it), or "paper" without data.
+        plugins.PluginError: a plugin that cannot be loaded.
     """
+    for path in plugins:
+        load_plugin(path)
     if profile not in PROFILES:
         raise ValueError(f"unknown profile {profile!r}; choose one of {', '.join(PROFILES)}")
     if profile == "paper" and data_root is None:
@@ -168,7 +175,7 @@ def configure(
         train_tokens=parts.train_tokens,
         seed=seed,
     )
-    values = {
+    values: dict[str, Any] = {
         "profile": profile,
         "protocol": protocol,
         "setting": setting,
@@ -179,7 +186,12 @@ def configure(
         "model": to_dict(model_config) | (model or {}),
         "training": to_dict(base_training) | {"rule": parts.rule} | (training or {}),
     }
-    return from_dict(RunConfig, values)
+    names = {
+        "method": method,
+        "architecture": str(values["model"]["architecture"]),
+        "rule": str(values["training"]["rule"]),
+    }
+    return from_dict(RunConfig, values | {"plugins": plugins_behind(names)})
 
 
 def resolve_device(name: str) -> torch.device:
@@ -221,8 +233,14 @@ class RunFolder:
         return self.result.is_file()
 
     def read_config(self) -> RunConfig:
-        """The run's configuration. Raises `ConfigurationError` naming the file and key at fault."""
-        return read_json(RunConfig, self.config)
+        """The run's configuration, its plugins loaded.
+
+        Raises `ConfigurationError` naming the file and key at fault, `plugins.PluginError` for a plugin that changed.
+        """
+        values, where = read_values(self.config), str(self.config)
+        plugins = values.get("plugins", {})
+        load_recorded(from_dict(Plugin, plugin, where=f"{where}.plugins.{name}") for name, plugin in plugins.items())
+        return from_dict(RunConfig, values, where=where)
 
     def check(self, config: RunConfig) -> None:
         """Raises `RuntimeError`, naming what differs, if the folder holds a run of another configuration."""
@@ -251,7 +269,7 @@ class RunFolder:
             if not self.config.is_file():
                 write_json(self.config, config)
             if not self.finished:
-                write_json(self.environment, environment(config))
+                write_json(self.environment, environment(resolve_device(config.device)))
             yield
         finally:
             lock.release()
@@ -269,36 +287,6 @@ def differences(old: dict[str, Any], new: dict[str, Any], *, where: str = "") ->
         a, b = old.get(key), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
             found += differences(a, b, where=f"{name}.")
-        elif a != b and name not in FREE_TO_CHANGE:
+        elif a != b and name not in FREE_TO_CHANGE and not (name.startswith("plugins.") and name.endswith(".path")):
             found.append(f"{name}: {a!r} there, {b!r} asked for")
     return found
-
-
-def environment(config: RunConfig) -> dict[str, Any]:
-    """Versions, device and commit that a run was made with."""
-    device = resolve_device(config.device)
-    packages = ("torch", "open_clip_torch", "numpy", "scikit-learn", "mmdg_lite")
-    versions = {name: metadata.version(name) for name in packages}
-    described = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
-    return {
-        "python": platform.python_version(),
-        "versions": versions,
-        "device": device.type,
-        "device_name": described,
-        "threads": torch.get_num_threads(),
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str | None:
-    """The commit of the source tree, with "+changes" if it was edited since; None outside a checkout."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None

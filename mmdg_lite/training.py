@@ -12,6 +12,7 @@ from mmdg_lite.linear_probe import fit_probe
 from mmdg_lite.memory import peak_memory
 from mmdg_lite.methods import method
 from mmdg_lite.modality import Modality
+from mmdg_lite.plugins import load_recorded
 from mmdg_lite.runs import RunConfig, RunFolder, resolve_device
 from mmdg_lite.setting_data import SettingData, load_setting
 from mmdg_lite.trainer import Trainer
@@ -37,7 +38,9 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
         trainer.OutOfMemory: the device cannot hold a step; the message says which batch size it could.
         trainer.NonFiniteLoss: training diverged; the last state is kept.
         checkpoints.CheckpointError: the written state is damaged or not of this run (naming the file).
+        plugins.PluginError: a file of the user's own that the run needs is gone, or was changed.
     """
+    load_recorded(config.plugins.values())
     run = RunFolder(folder)
     with run.claimed(config):
         if run.finished:

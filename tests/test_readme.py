@@ -1,4 +1,4 @@
-"""What README.md and CONTRIBUTING.md tell the reader to type, open and cite exists."""
+"""What README.md, CONTRIBUTING.md and the guides tell the reader to type, open and cite exists."""
 
 import json
 import re
@@ -13,14 +13,14 @@ import mmdg_lite
 from mmdg_lite.__main__ import parser
 
 ROOT = Path(__file__).parent.parent
-TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+TEXTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "YOUR_METHOD.md")]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
 every_text = pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
 
 
 def spoken_code(path: Path) -> list[str]:
     """Lines of code blocks, and code within the text."""
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
     blocks = re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL)
     inline = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     return [line.strip() for block in blocks for line in block.splitlines()] + inline
@@ -29,7 +29,7 @@ def spoken_code(path: Path) -> list[str]:
 @every_text
 def test_make_targets_exist(path):
     used = [words[1] for line in spoken_code(path) if len(words := line.split()) > 1 and words[0] == "make"]
-    assert used
+    assert used or path.name.startswith("YOUR_")
     assert set(used) <= TARGETS
 
 
