@@ -9,6 +9,7 @@ from pathlib import Path
 from data_prep.casia_surf import CasiaSurf
 from data_prep.cefa import Cefa
 from data_prep.conversion import convert
+from data_prep.own import Own, check_name, read_table
 from data_prep.padisi import Padisi
 from data_prep.sources import Source, SourceError
 from data_prep.synthetic import SEED, SIZES, synthetic
@@ -54,6 +55,24 @@ def _convert(options: argparse.Namespace) -> int:
     return 0 if report.complete else 1
 
 
+def _own(options: argparse.Namespace) -> int:
+    check_name(options.name)
+    ranges = {f"{name}_range": getattr(options, f"{name}_range") for name in ("depth", "infrared")}
+    source = Own(
+        source=options.source,
+        domain=options.name,
+        **{name: tuple(limits) for name, limits in ranges.items() if limits is not None},
+    )
+    settings = Settings(
+        out=options.out / options.name, size=options.size, format=options.format, keep_missing=options.keep_missing
+    )
+    more = {name: " ".join(map(str, limits or ())) for name, limits in ranges.items()}
+    report = convert(source, read_table(options.table), settings, workers=options.workers, more=more)
+    print(report.text())
+    print(f"written to {settings.out}; train with --data-root {options.out} --protocol own")
+    return 0 if report.complete else 1
+
+
 def _synthetic(options: argparse.Namespace) -> int:
     samples = {split: getattr(options, split) for split in SPLITS}
     for letter in options.domains:
@@ -86,9 +105,7 @@ def _parser() -> argparse.ArgumentParser:
             "--lists", type=Path, required=True, metavar="DIR", help=f"folder with {letter}-train.txt ..."
         )
         _output(command, size=224)
-        command.add_argument(
-            "--workers", type=_count, default=min(os.cpu_count() or 1, 8), help="processes; 0: this one"
-        )
+        _workers(command)
         command.add_argument("--splits", nargs="+", choices=SPLITS, default=list(SPLITS), help="which lists to convert")
         command.add_argument("--keep-missing", action="store_true", help="keep samples without an unreadable modality")
         command.add_argument("--drop-repeated", action="store_true", help="convert repeated rows of a list once")
@@ -96,6 +113,16 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--map-frames-by-rank", action="store_true", help="pair frames by rank where the files' numbers differ"
             )
+    command = _command(commands, "own", "convert images of your own that a table lists (YOUR_DATA.md)", _own)
+    command.add_argument("--source", type=Path, required=True, metavar="DIR", help="the folder with your images")
+    command.add_argument("--table", type=Path, required=True, metavar="CSV", help="one line per sample")
+    command.add_argument("--name", required=True, help="of the domain: letters and digits")
+    for name, values in (("depth", ("NEAR", "FAR")), ("infrared", ("DARK", "BRIGHT"))):
+        text = f"what 16-bit {name} values become white and black, in the files' unit"
+        command.add_argument(f"--{name}-range", type=_count, nargs=2, metavar=values, help=text)
+    _output(command, size=224)
+    _workers(command)
+    command.add_argument("--keep-missing", action="store_true", help="keep samples without an unreadable modality")
     command = _command(commands, "synthetic", "render the synthetic domains into the common form", _synthetic)
     _output(command, size=64)
     command.add_argument("--domains", type=_letters, default="".join(LETTERS), help="letters of the domains")
@@ -128,6 +155,10 @@ def _output(command: argparse.ArgumentParser, *, size: int) -> None:
     native = "; 0: native" if size == 224 else ""
     command.add_argument("--size", type=_count, default=size, help=f"height and width of images in pixels{native}")
     command.add_argument("--format", choices=("png", "jpg"), default="png", help="png is lossless, jpg smaller")
+
+
+def _workers(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--workers", type=_count, default=min(os.cpu_count() or 1, 8), help="processes; 0: this one")
 
 
 def _count(text: str) -> int:

@@ -17,7 +17,7 @@ from data_prep.report import REPORT, Report, make_report
 from data_prep.sources import Source
 from data_prep.worker import PARTIAL, Failure, OutputError, Settings, Task, convert_tasks, start, work, writing_failed
 from mmdg_lite.configuration import write_json
-from mmdg_lite.data.lists import DATASETS, ListRow, distinct
+from mmdg_lite.data.lists import ListRow, dataset_name, distinct
 from mmdg_lite.data.manifest import MANIFEST, ManifestRow, write_manifest
 
 CONVERSION = "conversion.json"
@@ -32,11 +32,13 @@ def convert(
     *,
     workers: int = 1,
     drop_repeated: bool = False,
+    more: Mapping[str, str] | None = None,
     progress: bool = True,
 ) -> Report:
     """Convert the samples of some splits; what an earlier run has done already is kept and not done again.
 
     Samples that cannot be converted are skipped and named in the report. `workers`: processes; 0 converts in this one.
+    `more`: further settings of the source that one folder must not mix.
     Raises `OutputError` if the output cannot be written, `RuntimeError` if a worker dies. In both cases, as after a
     kill at any moment, the same call goes on from what is done.
     """
@@ -45,8 +47,8 @@ def convert(
         Task(f"{source.domain}-{split}-{row.line:05d}", split, row) for split, rows in wanted.items() for row in rows
     ]
     with locked(settings.out), writing(settings.out), Journal(settings.out) as journal:
-        dataset = DATASETS[source.domain]
-        check_settings(settings, dataset=dataset, domain=source.domain, drop_repeated=drop_repeated)
+        dataset = dataset_name(source.domain)
+        check_settings(settings, dataset=dataset, domain=source.domain, drop_repeated=drop_repeated, **(more or {}))
         remove_partial(settings.out)
         done = {task.id: entry for task in tasks if (entry := _done(journal, task, settings)) is not None}
         todo = [task for task in tasks if task.id not in done]

@@ -8,7 +8,7 @@ from typing import Any
 
 from data_prep.journal import Converted
 from data_prep.worker import Failure
-from mmdg_lite.data.lists import DATASETS, PUBLISHED_COUNTS, ListRow, check_splits
+from mmdg_lite.data.lists import PUBLISHED_COUNTS, ListRow, check_splits, dataset_name
 
 REPORT = "report.json"
 SHOWN = 20
@@ -20,7 +20,7 @@ class SplitCounts:
 
     listed: tuple[int, int]
     converted: tuple[int, int]
-    published: tuple[int, int]
+    published: tuple[int, int] | None  # None for data of the user's own
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,22 @@ class Report:
     def text(self) -> str:
         """The report as a person reads it."""
         lines = [
-            f"{DATASETS[self.domain]} (domain {self.domain})",
+            f"{dataset_name(self.domain)} (domain {self.domain})",
             "  split   converted live / spoof   of listed   published",
         ]
         for split, counts in self.counts.items():
             live, spoof = counts.converted
-            note = "" if counts.listed == counts.published else "  (not the published list)"
-            published = f"{counts.published[0]} / {counts.published[1]}{note}"
+            published = "-"
+            if counts.published is not None:
+                note = "" if counts.listed == counts.published else "  (not the published list)"
+                published = f"{counts.published[0]} / {counts.published[1]}{note}"
             lines.append(f"  {split:<6}  {live:>6} / {spoof:<6}           {sum(counts.listed):>6}      {published}")
         lines.append(f"  {self.kept} of them had been converted before")
         for title, items in (
             ("skipped", self.failures),
             ("kept without a modality", self.missing),
             ("notes", self.notes),
-            ("the published splits", self.splits),
+            ("the splits", self.splits),
         ):
             if items:
                 lines.append(f"{title} ({len(items)}):")
@@ -90,7 +92,7 @@ def make_report(
         split: SplitCounts(
             listed=_live_spoof([row.label for row in rows]),
             converted=_live_spoof([entry.row.label for entry in finished if entry.row.split == split]),
-            published=PUBLISHED_COUNTS[domain][split],
+            published=PUBLISHED_COUNTS[domain][split] if domain in PUBLISHED_COUNTS else None,
         )
         for split, rows in lists.items()
     }

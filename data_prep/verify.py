@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from data_prep.conversion import read_settings
 from data_prep.worker import PARTIAL, OutputError
-from mmdg_lite.data.lists import DATASETS, LETTERS, PUBLISHED_COUNTS, SPLITS, distinct, list_path, read_list
+from mmdg_lite.data.lists import PUBLISHED_COUNTS, SPLITS, dataset_name, distinct, list_path, read_list
 from mmdg_lite.data.manifest import MANIFEST, ManifestError, ManifestRow, image_problem, read_manifest
 from mmdg_lite.modality import MODALITIES
 
@@ -40,11 +40,9 @@ def domain_folders(folder: Path) -> list[Path]:
     """The folders with a manifest: this one, or those in it. Raises `OutputError` if there is none."""
     if (folder / MANIFEST).is_file():
         return [folder]
-    found = [folder / letter for letter in LETTERS if (folder / letter / MANIFEST).is_file()]
+    found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
     if not found:
-        raise OutputError(
-            f"{folder}: no {MANIFEST} in it or in a folder W, C, S or P below it; convert a data set first"
-        )
+        raise OutputError(f"{folder}: no {MANIFEST} in it or in a folder below it; convert a data set first")
     return found
 
 
@@ -52,7 +50,7 @@ def verify(folder: Path, *, lists: Path | None = None, progress: bool = True) ->
     """Check one domain's folder: the manifest's rows, the images' checksums, and the counts.
 
     Counts are compared with the lists if their folder is given, else with the numbers of the published ones; those of
-    synthetic domains with nothing.
+    synthetic domains and of your own with nothing.
     """
     try:
         rows = read_manifest(folder)
@@ -68,7 +66,7 @@ def verify(folder: Path, *, lists: Path | None = None, progress: bool = True) ->
         problems.append(
             f"{folder / MANIFEST}: domain {domain}, but the folder was converted as {settings.get('domain')}"
         )
-    name = f"synthetic {domain}" if synthetic else f"{DATASETS[domain]} (domain {domain})"
+    name = f"synthetic {domain}" if synthetic else f"{dataset_name(domain)} (domain {domain})"
     counts = [name]
     for split in SPLITS:
         part = [row for row in rows if row.split == split]
@@ -78,7 +76,7 @@ def verify(folder: Path, *, lists: Path | None = None, progress: bool = True) ->
             problems.extend(_against_list(part, lists, split, drop_repeated=bool(settings.get("drop_repeated"))))
         elif settings.get("drop_repeated"):
             line += "; repeated rows were dropped, name the lists by --lists to compare"
-        elif not synthetic:
+        elif not synthetic and domain in PUBLISHED_COUNTS:
             expected = PUBLISHED_COUNTS[domain][split]
             line += f"; the published list: {expected[0]} live, {expected[1]} spoof"
             if (live, len(part) - live) != expected:

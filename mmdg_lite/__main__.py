@@ -113,7 +113,9 @@ def _train(commands: "Commands[argparse.ArgumentParser]") -> None:
 
     command = _command(commands, "train", run, "train and test one run, going on from where it stopped")
     command.add_argument("--profile", choices=PROFILES, default="quick", help="what the settings start from")
-    command.add_argument("--protocol", choices=PROTOCOLS, default="P1", help="the protocol")
+    command.add_argument(
+        "--protocol", choices=(*PROTOCOLS, "own"), default="P1", help="own: any domains (YOUR_DATA.md)"
+    )
     command.add_argument("--setting", default="CPS->W", help="the protocol's setting, sources->targets")
     command.add_argument("--method", default="mmdg++", help="a name in mmdg_lite.methods.METHODS, or a plugin's")
     command.add_argument("--seed", type=int, default=0, help="seed of initialisation, order and augmentation")
@@ -177,7 +179,7 @@ def _evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
     command = _command(commands, "evaluate", run, text)
     command.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a finished run")
     command.add_argument("--out", type=Path, help="where scores go; without it RUN/evaluation")
-    command.add_argument("--domains", nargs="+", help="letters of the domains; without it the run's targets")
+    command.add_argument("--domains", nargs="+", help="the domains; without it the run's targets")
     command.add_argument("--data-root", help="folder of converted data sets; without it the run's own data")
     command.add_argument("--samples", type=int, help="test samples per synthetic domain; without it as in the run")
     command.add_argument("--data-seed", type=int, help="seed of the synthetic samples; without it the run's")
@@ -238,7 +240,8 @@ def _tables(commands: "Commands[argparse.ArgumentParser]") -> None:
     command = _command(commands, "tables", run, "rebuild every table and figure from stored scores")
     command.add_argument("--runs", type=Path, default=Path("runs"), help="folder of finished runs, at any depth")
     command.add_argument("--out", type=Path, default=Path("runs/tables"), help="folder for the tables")
-    command.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS), help="which protocols")
+    every = (*PROTOCOLS, "own")
+    command.add_argument("--protocols", nargs="+", choices=every, default=list(every), help="which protocols")
     command.add_argument("--published", type=Path, help="your own published_results.csv, added to the shipped one")
     command.add_argument("--figures", action=argparse.BooleanOptionalAction, default=True, help="draw figures too")
     _plugin(command)

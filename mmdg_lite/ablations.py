@@ -6,7 +6,8 @@ listed as not run.
 
 import pandas as pd
 
-from mmdg_lite.aggregation import AVERAGE, METRICS, PROTOCOLS, aggregate, display_name, in_order, select
+from mmdg_lite.aggregation import AVERAGE, METRICS, aggregate, display_name, in_order, select
+from mmdg_lite.data.protocols import OWN, own_setting
 from mmdg_lite.data.protocols import PROTOCOLS as SETTINGS
 from mmdg_lite.methods import METHODS, Method
 from mmdg_lite.paired import paired
@@ -76,13 +77,16 @@ def coverage(frame: pd.DataFrame) -> pd.DataFrame:
     """How much of the grid there is: per method and protocol, settings of all settings and seeds, or not run.
 
     P4 counts all settings of the synthetic domains, or on real data those that have the species. P2 reads P1's runs.
+    Settings of one's own are those that any method has.
     """
     real = set(frame["data"]) == {"real"}
-    every = {p: [s for s in SETTINGS[p].values() if not (real and s.synthetic_only)] for p in PROTOCOLS}
+    every = {p: [s for s in settings.values() if not (real and s.synthetic_only)] for p, settings in SETTINGS.items()}
+    own = sorted(set(frame[frame["protocol"] == OWN]["setting"]))
+    every |= {OWN: [own_setting(name) for name in own]} if own else {}
     table = []
     for method in [*METHODS, *(name for name in in_order(frame["method"]) if name not in METHODS)]:
         row = {"method": display_name(method)}
-        for protocol in PROTOCOLS:
+        for protocol in every:
             mine = select(frame, protocol)
             mine = mine[mine["method"] == method]
             seeds = mine.groupby("setting")["seed"].nunique()

@@ -4,11 +4,12 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from mmdg_lite.data.protocols import OWN
 from mmdg_lite.methods import METHODS
 from mmdg_lite.results import KEYS
 
 # what each protocol's table shows: protocols whose runs it reads, whether of tests with missing modalities, its columns
-PROTOCOLS = ("P1", "P2", "P3", "P4", "P5")
+PROTOCOLS = ("P1", "P2", "P3", "P4", "P5", OWN)
 METRICS = {
     "hter": "HTER at the threshold fixed on the sources' validation lists",
     "hter_at_eer": "HTER at the target's own equal-error point (what papers report; not deployable)",

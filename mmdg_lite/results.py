@@ -18,7 +18,7 @@ from mmdg_lite.metrics import bootstrap_interval, threshold_at_eer
 from mmdg_lite.scores import Scores, read_scores
 
 KEYS = ["profile", "data", "protocol", "setting", "target", "missing", "method", "seed"]
-TEST_FILE = re.compile(r"test_(?P<target>[A-Za-z]+)(?:_without_(?P<missing>[a-z_]+))?\.csv\.gz")
+TEST_FILE = re.compile(r"test_(?P<target>[A-Za-z][A-Za-z0-9]*)(?:_without_(?P<missing>[a-z_]+))?\.csv\.gz")
 
 
 def finished_runs(root: str | Path) -> list[Path]:

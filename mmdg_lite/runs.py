@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from mmdg_lite.balancing import WEIGHINGS
 from mmdg_lite.configuration import from_dict, read_values, to_dict, write_json
 from mmdg_lite.data.augmentation import Augmentation
-from mmdg_lite.data.protocols import PROTOCOLS, Setting
+from mmdg_lite.data.protocols import OWN, PROTOCOLS, Setting, own_setting
 from mmdg_lite.methods import method as find_method
 from mmdg_lite.models import ModelConfig
 from mmdg_lite.plugins import Plugin, load_plugin, load_recorded, plugins_behind
@@ -29,7 +29,7 @@ NonFinite = Literal["stop", "skip"]
 class DataConfig:
     """Where samples come from and how many."""
 
-    root: str | None = None  # folder with one converted data set per domain letter; None: the synthetic domains
+    root: str | None = None  # folder with one converted data set per domain; None: the synthetic domains
     size: int = 64  # pixels, height and width
     train_samples: int = 240  # per synthetic source domain
     validation_samples: int = 120  # per synthetic source domain
@@ -71,7 +71,7 @@ class RunConfig:
     """Everything that determines a run."""
 
     profile: Profile  # what the numbers below started from
-    protocol: str  # "P1" .. "P5"
+    protocol: str  # "P1" .. "P5", or "own"
     setting: str  # such as "CPS->W"
     method: str  # see `methods.METHODS`
     seed: int = 0  # of initialisation, order, augmentation and sampling
@@ -123,8 +123,10 @@ PROFILES: dict[str, tuple[DataConfig, TrainingConfig, str]] = {
 
 def find_setting(protocol: str, name: str) -> Setting:
     """A setting of a protocol. Raises `ValueError` listing what there is."""
+    if protocol == OWN:
+        return own_setting(name)
     if protocol not in PROTOCOLS:
-        raise ValueError(f"unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
+        raise ValueError(f"unknown protocol {protocol!r}; choose one of {', '.join([*PROTOCOLS, OWN])}")
     if name not in PROTOCOLS[protocol]:
         raise ValueError(f"protocol {protocol} has no setting {name!r}; choose one of {', '.join(PROTOCOLS[protocol])}")
     return PROTOCOLS[protocol][name]

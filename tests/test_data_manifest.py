@@ -45,7 +45,7 @@ def test_what_is_written_is_read_back(tmp_path):
 WRONG = {
     "label": ({"label": 2}, "label"),
     "species and label": ({"label": 1}, "does not go with"),
-    "domain": ({"domain": "X"}, "domain"),
+    "domain": ({"domain": "W_1"}, "domain"),
     "split": ({"split": "dev"}, "split"),
     "id": ({"id": "a,b"}, "plain name"),
     "subject": ({"subject": "a\nb"}, "plain name"),

@@ -16,6 +16,8 @@ from mmdg_lite.data.species import cefa_species, surf_species, wmca_species
 LETTERS = ("W", "C", "S", "P")
 DATASETS = {"W": "WMCA", "C": "CASIA-SURF CeFA", "S": "CASIA-SURF", "P": "PADISI-Face"}
 SPLITS = ("train", "val", "test")
+DOMAIN = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+"""What a domain's name looks like: one of the letters above, or a name of the user's own."""
 
 # (live, spoof) rows of the published lists
 PUBLISHED_COUNTS: dict[str, dict[str, tuple[int, int]]] = {
@@ -55,6 +57,11 @@ class ListRow:
     def key(self) -> str:
         """The frame that a sample shows, the same for repeated rows."""
         return f"{self.clip}/{self.frames[0]}" if self.clip != self.paths[0] else self.clip
+
+
+def dataset_name(domain: str) -> str:
+    """The name of a domain's data set."""
+    return DATASETS.get(domain, "own data")
 
 
 def list_path(folder: str | Path, domain: str, split: str) -> Path:

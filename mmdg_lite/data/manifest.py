@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdg_lite.configuration import write_text
-from mmdg_lite.data.lists import LETTERS, SPLITS
+from mmdg_lite.data.lists import DOMAIN, SPLITS
 from mmdg_lite.modality import MODALITIES, Modality
 
 MANIFEST = "manifest.csv"
@@ -35,7 +35,7 @@ class ManifestRow:
     """One sample. Paths are relative to the manifest's folder; both path and checksum of a missing modality are ""."""
 
     id: str  # unique in the manifest: <domain>-<split>-<line of the list>
-    domain: str  # W, C, S or P
+    domain: str  # W, C, S, P, or a name of your own
     split: str  # train, val or test
     label: int  # 1 live, 0 spoof
     species: str  # "live" or the attack species
@@ -95,8 +95,10 @@ def check_row(row: ManifestRow) -> None:
             raise ValueError(f"{name} {getattr(row, name)[:60]!r} is not a plain name")
     if row.subject and not _NAME.fullmatch(row.subject):
         raise ValueError(f"subject {row.subject[:60]!r} is not a plain name")
-    if row.domain not in LETTERS or row.split not in SPLITS:
-        raise ValueError(f"domain {row.domain[:20]!r}, split {row.split[:20]!r}: not one of the benchmark's")
+    if not DOMAIN.fullmatch(row.domain):
+        raise ValueError(f"domain {row.domain[:20]!r} is not made of letters and digits")
+    if row.split not in SPLITS:
+        raise ValueError(f"split {row.split[:20]!r} is none of {', '.join(SPLITS)}")
     if row.label not in (0, 1):
         raise ValueError(f"the label must be 0 (spoof) or 1 (live), got {row.label}")
     if (row.species == "live") != (row.label == 1):

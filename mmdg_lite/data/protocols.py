@@ -1,4 +1,4 @@
-"""The five protocols as data: which domains train, which test, and what is missing or unseen.
+"""The five protocols as data: which domains train, which test, and what is missing or unseen; settings of one's own.
 
 Names are those of the benchmark ("CPS->W": trained on C, P and S, tested on W) and hold for the real domains and for
 the synthetic domains of the same letters alike.
@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 from mmdg_lite.data.dataset import LIVE
 from mmdg_lite.data.domains import DOMAINS
-from mmdg_lite.data.lists import LETTERS, ListError, ListRow, read_list
+from mmdg_lite.data.lists import DOMAIN, LETTERS, ListError, ListRow, read_list
 from mmdg_lite.modality import Modality
 
-__all__ = ["LETTERS", "PROTOCOLS", "ListError", "ListRow", "Setting", "read_list"]
+__all__ = ["LETTERS", "OWN", "PROTOCOLS", "ListError", "ListRow", "Setting", "own_setting", "read_list"]
 
 Missing = tuple[Modality, ...]
+
+OWN = "own"
+"""The protocol whose settings say in their names which domains train and test, the user's own among them."""
 
 NOTHING_MISSING: Missing = ()
 WITHOUT_DEPTH: Missing = (Modality.DEPTH,)
@@ -46,6 +49,21 @@ def _domains(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Sources and targets from a name such as "CW->PS"."""
     sources, targets = name.split("->")
     return tuple(sources), tuple(targets)
+
+
+def own_setting(name: str) -> Setting:
+    """Trained on some domains and tested on others, by a name such as "kiosk+lab->office".
+
+    Domains are folders of the data root, or letters of the synthetic domains. A domain on both sides is trained and
+    tested by its own lists. Raises `ValueError` for a name of another form.
+    """
+    sides = [tuple(side.split("+")) for side in name.split("->")]
+    if len(sides) != 2 or not all(DOMAIN.fullmatch(domain) for side in sides for domain in side):
+        raise ValueError(f"setting {name!r}: write sources->targets, several with + between, as in kiosk+lab->office")
+    if repeated := [domain for side in sides for domain in side if side.count(domain) > 1]:
+        raise ValueError(f"setting {name!r} names domain {repeated[0]} twice on one side")
+    sources, targets = sides
+    return Setting(protocol=OWN, name=name, sources=sources, targets=targets)
 
 
 def _protocol(
