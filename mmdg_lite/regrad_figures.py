@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from mmdg_lite.figure_style import COLOURS, LINES, NAMES, new_figure, styled
 from mmdg_lite.modality import MODALITIES
@@ -75,11 +74,7 @@ def directions(table: pd.DataFrame, *, title: str) -> Figure:
     places = np.arange(len(table))[::-1]
     long.plot(table["length"], places, "k.", markersize=9)
     long.axvline(1, color="0.6", linewidth=1)
-    long.set(xscale="log", xlabel="length / plain sum's")
-    ticks = [t for t in (0.1, 0.2, 0.5, 1, 2, 5) if table["length"].min() / 1.2 < t < table["length"].max() * 1.2]
-    long.set_xticks(ticks)
-    long.xaxis.set_major_formatter(ScalarFormatter())
-    long.xaxis.set_minor_formatter(NullFormatter())
+    long.set(xlim=(0, None), xlabel="length / plain sum's")
     for m in MODALITIES:
         values = table[f"cosine_{m.value}"]
         cosine.plot(values, places, MARKERS[m.value], color=COLOURS[m.value], label=NAMES[m.value], alpha=0.8)

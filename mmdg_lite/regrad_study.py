@@ -103,7 +103,7 @@ def look(
     model.train()
     model.generator = torch.Generator(device).manual_seed(seed)
     for batch in tqdm(islice(source, number), total=number, desc="gradients", disable=not progress):
-        on_device = to_device(batch, device)
+        on_device = to_device(dict(batch), device)
         output = model(on_device)
         made = losses(output, on_device)
         weighted = [None if loss is None else model.modality_weight * loss for loss in made.modalities]

@@ -30,6 +30,8 @@ def check(found: dict[str, Any]) -> None:
     assert all(ratio > 0 for ratio in found["ratio"].values())
     assert all(0 < share < 1 for share in (*found["conflicts"].values(), *found["shared"].values()))
     assert all(0 < value < 1 for value in found["certainty"].values())
+    for left in found["left"].values():
+        assert 0 < left["fastest"] < 0.9 < left["others"]  # who is ahead is held back, in its own branch only
     for rules in found["rules"].values():
         assert list(rules) == [*names, CERTAIN]
         assert rules["plain sum"]["length"] == pytest.approx(1)
