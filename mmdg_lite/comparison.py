@@ -7,14 +7,12 @@ is computed from them again. Sentences about the results are computed too, so th
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from mmdg_lite.configuration import write_bytes, write_json
 from mmdg_lite.plots import det, hter_by_target, risk_coverage_curves, roc, save, training_balance
 from mmdg_lite.results import collect, finished_runs, read_history
-from mmdg_lite.run_report import validations
 from mmdg_lite.runs import RunFolder
 from mmdg_lite.scores import Scores, read_scores
 from mmdg_lite.significance import Comparison, compare
@@ -198,32 +196,6 @@ def facts(frame: pd.DataFrame, *, method: str = "mmdg++") -> list[str]:
     return sentences
 
 
-def convergence(frame: pd.DataFrame) -> pd.DataFrame:
-    """Whether more steps still helped on the sources' validation lists, a row per profile and trained method.
-
-    Columns: median step of the kept parameters, steps made, and how far validation EER (percentage points) and
-    cross-entropy (nats) fell from the middle of training to its end; about zero or negative means converged.
-    """
-    rows = []
-    for (profile, method), part in frame.drop_duplicates("run").groupby(["profile", "method"], sort=False):
-        looks = [validations(run) for run in part["run"]]
-        if any("strength" in look for look in looks):
-            continue  # solved to tolerance: no steps
-        kept = [int(look.loc[look["kept"], "step"].iloc[0]) for look in looks]
-        gains = [_late_gain(look) for look in looks]
-        rows.append(
-            {
-                "profile": profile,
-                "method": display_name(str(method)),
-                "kept step (median)": int(np.median(kept)),
-                "steps": int(part["steps"].median()),
-                "EER gained in the second half": round(100 * float(np.mean([gain[0] for gain in gains])), 2),
-                "cross-entropy gained": round(float(np.mean([gain[1] for gain in gains])), 3),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
 def figures(frame: pd.DataFrame, out: str | Path, *, seed: int | None = None, method: str = "mmdg++") -> list[Path]:
     """Write every figure of P1 for one profile as SVG: HTER by target; ROC, DET and risk-coverage curves per target;
     training of `method`.
@@ -292,10 +264,3 @@ def _sentence(c: Comparison) -> str:
         f"(95 % interval {100 * c.low:.1f} to {100 * c.high:.1f} over targets, p = {c.p_value:.3f}, {c.pairs} pairs): "
         f"{verdict}."
     )
-
-
-def _late_gain(looks: pd.DataFrame) -> tuple[float, float]:
-    """Best EER and cross-entropy up to the middle of training minus those of the whole."""
-    early = looks[looks["step"] <= looks["step"].max() / 2]
-    early = looks.head(1) if early.empty else early
-    return float(early["eer"].min() - looks["eer"].min()), float(early["loss"].min() - looks["loss"].min())

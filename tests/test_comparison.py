@@ -1,10 +1,8 @@
 """Finished runs side by side: whose they are, what is said about them, what is kept of them."""
 
-import json
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from mmdg_lite import comparison
@@ -131,21 +129,6 @@ def test_figures_are_written_and_repeat(frame, tmp_path):
         "P1_risk_coverage_S.svg",
     }
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-
-
-def test_convergence_is_the_gain_of_the_second_half(tmp_path):
-    looks = [(10, 0.4, 0.9), (20, 0.3, 0.6), (30, 0.28, 0.5), (40, 0.29, 0.45)]
-    rows = []
-    for seed in (0, 1):
-        run = tmp_path / f"{seed}"
-        run.mkdir()
-        lines = [{"event": "validation", "step": s, "eer": eer, "loss": loss} for s, eer, loss in looks]
-        (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        rows.append({"profile": "full", "method": "mmdg++", "run": str(run), "steps": 40})
-    row = comparison.convergence(pd.DataFrame(rows)).iloc[0]
-    assert (row["kept step (median)"], row["steps"]) == (30, 40)
-    assert row["EER gained in the second half"] == pytest.approx(2.0)
-    assert row["cross-entropy gained"] == pytest.approx(0.15)
 
 
 def test_an_archive_holds_what_tables_need_and_no_local_path(make_run, tmp_path):
