@@ -85,6 +85,20 @@ def test_other_faults_are_described():
     )
 
 
+def test_a_notebook_shows_the_message_and_the_students_own_lines():
+    def fails(variance, rate):
+        return variance.no_such_method()
+
+    with pytest.raises(CheckFailed) as caught:
+        uncertainty.check_certainty(fails)
+    first, *lines = caught.value._render_traceback_()
+    assert first == f"CheckFailed: {caught.value}" and "no_such_method" in first
+    assert "fails" in lines[0] and "task.py" not in "".join(lines)
+    with pytest.raises(CheckFailed) as caught:
+        uncertainty.check_certainty(rising)
+    assert caught.value._render_traceback_() == [f"CheckFailed: {caught.value}"]
+
+
 @pytest.fixture
 def results():
     rows = [(m, "all present", s, 0.4 + s / 10, 0.1 + s / 100) for m in ("fusion", "mmdg++") for s in range(3)]

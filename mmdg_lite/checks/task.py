@@ -1,6 +1,7 @@
 """A question of an assignment: the right answer, random inputs, the usual wrong answers and what to say to them."""
 
 import copy
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,13 @@ Values = list[NDArray[np.float64]]
 
 class CheckFailed(AssertionError):
     """An answer is not right; the message says what is known about why."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the message, and where the answer raised, without the lines of the check."""
+        cause = self.__cause__
+        frames = traceback.extract_tb(cause.__traceback__) if cause else []
+        own = traceback.format_list([frame for frame in frames if frame.filename != __file__])
+        return [f"{type(self).__name__}: {self}", *(line.rstrip("\n") for line in own)]
 
 
 def _unchanged(output: Any, inputs: Inputs) -> Any:
