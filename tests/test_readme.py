@@ -13,7 +13,7 @@ import mmdg_lite
 from mmdg_lite.__main__ import parser
 
 ROOT = Path(__file__).parent.parent
-TEXTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "YOUR_METHOD.md", "GLOSSARY.md")]
+TEXTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "YOUR_METHOD.md", "GLOSSARY.md", "TEACHING.md")]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
 every_text = pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
 
