@@ -13,7 +13,10 @@ import mmdg_lite
 from mmdg_lite.__main__ import parser
 
 ROOT = Path(__file__).parent.parent
-TEXTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "YOUR_METHOD.md", "GLOSSARY.md", "TEACHING.md")]
+TEXTS = [
+    ROOT / name
+    for name in ("README.md", "CONTRIBUTING.md", "YOUR_METHOD.md", "GLOSSARY.md", "TEACHING.md", "YOUR_DATA.md")
+]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
 every_text = pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
 
