@@ -89,6 +89,7 @@ def _pretrain_clip(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _train(commands: "Commands[argparse.ArgumentParser]") -> None:
     def run(options: argparse.Namespace) -> int:
+        from mmdg_lite.processes import RankFailed, speaks
         from mmdg_lite.runs import configure
         from mmdg_lite.trainer import Interrupted
         from mmdg_lite.training import train
@@ -105,13 +106,20 @@ def _train(commands: "Commands[argparse.ArgumentParser]") -> None:
             **_changes(options.set),
         )
         try:
-            print(train(config, options.out or Path("runs") / config.profile / config.name))
+            folder = train(config, options.out or Path("runs") / config.profile / config.name)
         except Interrupted as stop:
-            print(f"\n{options.command}: {stop}", file=sys.stderr)
+            if speaks():
+                print(f"\n{options.command}: {stop}", file=sys.stderr)
             return INTERRUPTED
+        except RankFailed as failure:
+            print(f"\n{options.command}: ended here because {failure}", file=sys.stderr)
+            return 1
+        if speaks():
+            print(folder)
         return 0
 
-    command = _command(commands, "train", run, "train and test one run, going on from where it stopped")
+    text = "train and test one run, going on from where it stopped; on several GPUs: torchrun -m mmdg_lite train"
+    command = _command(commands, "train", run, text)
     command.add_argument("--profile", choices=PROFILES, default="quick", help="what the settings start from")
     command.add_argument(
         "--protocol", choices=(*PROTOCOLS, "own"), default="P1", help="own: any domains (YOUR_DATA.md)"

@@ -10,6 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from mmdg_lite.draws import Shape, drawn
 from mmdg_lite.faults import Released, faults
 from mmdg_lite.narrow_attention import attention
 from mmdg_lite.uncertainty import SAMPLING_METHODS, Sampling, certainty, gaussian_divergence, sample_moments
@@ -226,5 +227,9 @@ class CertaintyAttention(CrossAttention):
             return (certainty_a + certainty_b) / certainty_b >= 1
         if selection is None:
             device = u_a.device if generator is None else generator.device
-            selection = torch.rand(u_a.shape, generator=generator, device=device, dtype=u_a.dtype).to(u_a.device)
+
+            def uniform(shape: Shape) -> Tensor:
+                return torch.rand(shape, generator=generator, device=device, dtype=u_a.dtype)
+
+            selection = drawn(uniform, u_a.shape, generator).to(u_a.device)
         return selection < torch.sigmoid(self.rate * (u_a - u_b))

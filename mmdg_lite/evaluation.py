@@ -130,7 +130,9 @@ def score(
 
 
 def model_scorer(model: nn.Module, device: torch.device, *, precision: Precision = "auto") -> Scorer:
-    """Scores by a model's head, in evaluation mode and without gradients."""
+    """Scores by a model's head, in evaluation mode and without gradients; "float64" makes the model one of float64."""
+    if precision == "float64":
+        model.double()
 
     @torch.inference_mode()
     def scorer(batch: dict[str, Any]) -> Tensor:

@@ -184,6 +184,7 @@ class MMDGPlusPlus(MultimodalModel):
             ValueError: images of different sizes, or a sample without any modality.
         """
         images, present = stack_images(batch, keep_missing="D13" in self.faults)  # 3 x B x 3 x H x W, B x 3
+        images = images.to(self.head.weight.dtype)
         trunk = self._trunk
         x = trunk.embed(images, stacked(self.class_tokens), stacked(self.positions))  # (3 B) x N x C
         token_certainty = []

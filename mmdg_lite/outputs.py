@@ -91,8 +91,13 @@ def losses(output: Output, batch: Batch) -> Losses:
     for m in range(len(MODALITIES)):
         members = output.present[:, m]
         if bool(members.any()):
-            per_modality.append(functional.cross_entropy(separate[m][members].float(), target[members]))
+            per_modality.append(functional.cross_entropy(_precise(separate[m][members]), target[members]))
         else:
             per_modality.append(None)
     r, d, i = per_modality
-    return Losses(functional.cross_entropy(output.logits.float(), label), (r, d, i))
+    return Losses(functional.cross_entropy(_precise(output.logits), label), (r, d, i))
+
+
+def _precise(logits: Tensor) -> Tensor:
+    """In float32 at least."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
+from mmdg_lite.processes import count
+
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, device and commit that a run was made with."""
+    """Versions, device, number of ranks and commit that a run was made with."""
     packages = ("torch", "open_clip_torch", "numpy", "scikit-learn", "mmdg_lite")
     versions = {name: metadata.version(name) for name in packages}
     described = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
@@ -20,6 +22,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": device.type,
         "device_name": described,
         "threads": torch.get_num_threads(),
+        "ranks": count(),
         "commit": _commit(),
     }
 

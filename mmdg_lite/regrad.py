@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdg_lite.assignment import Branches, PerModality, as_pairs, per_modality
-from mmdg_lite.backward import gradients_of
+from mmdg_lite.backward import LossGradients, gradients_by_loss
 from mmdg_lite.balancing import Moment, check_balancing_rule, needs_losses
 from mmdg_lite.faults import Released, faults
 from mmdg_lite.modality import MODALITIES, Modality
@@ -22,10 +22,7 @@ from mmdg_lite.projection import RULES, Rule, project
 from mmdg_lite.regrad_rule import regrad
 from mmdg_lite.released_modulation import LOOP_FAULTS, modulate_released
 
-__all__ = ["Exchange", "ReGrad", "Report", "project", "regrad"]
-
-Exchange = Callable[[Sequence[Tensor | None], Sequence[Tensor]], list[Tensor | None]]
-"""From one loss's gradients and their parameters to the gradients that are modulated."""
+__all__ = ["ReGrad", "Report", "Watch", "project", "regrad"]
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,6 @@ class ReGrad:
             comparison (D20), and gradients of a single loss are modulated (D21). All but D3 and D20 know the projection
             rules only.
         seed: of what a rule draws (OGM-GE's noise, PCGrad's order), with the number of steps made.
-        exchange: applied to each loss's gradients (and the parameters) before they are modulated: where several
-            processes train one model, their sum over these, see `distributed.sum_gradients`.
         watch: called at the end of every step, changes nothing but its cost: "none" then takes the gradients apart too.
             Under the released loop's faults it is given no Gram matrices.
 
@@ -79,7 +74,6 @@ class ReGrad:
         rule: str = "regrad",
         released: Released = False,
         seed: int = 0,
-        exchange: Exchange = lambda gradients, parameters: list(gradients),
         watch: Watch | None = None,
     ) -> None:
         check_balancing_rule(rule)
@@ -91,7 +85,6 @@ class ReGrad:
         self.momentum = momentum
         self.rule = rule
         self.seed = seed
-        self.exchange = exchange
         self.watch = watch
         self.averages = [0.0, 0.0, 0.0]
         self.updates = [0, 0, 0]
@@ -157,25 +150,42 @@ class ReGrad:
         Returns:
             A `Report` for the log.
         """
+        parameters = trainable(branches)
+        given = per_modality(losses)
+        gradients = gradients_by_loss(given, total, parameters, apart=self.takes_apart)
+        return self.apply(gradients, given, branches, certainty)
+
+    @property
+    def takes_apart(self) -> bool:
+        """Whether the rule needs the losses' gradients one by one."""
+        return self.rule != "none" or self.watch is not None
+
+    def apply(
+        self,
+        gradients: Sequence[LossGradients],
+        losses: PerModality,
+        branches: Branches,
+        certainty: Sequence[Tensor | float] | Mapping[Modality, Tensor | float],
+    ) -> Report:
+        """`step` from gradients that are there already, such as sums over several parts of a batch.
+
+        Args:
+            gradients: of the total loss, L_R, L_D and L_I, each over `trainable(branches)`; if the rule does not take
+                them apart, a single list of their sum.
+            losses, branches, certainty: as in `step`; losses need no graph.
+        """
         assignment = as_pairs(branches)
         given = per_modality(losses)
         fastest = self.update(given)
         weights = [0.0 if value is None else value for value in per_modality(certainty)]
         weights = [value.detach() if isinstance(value, Tensor) else value for value in weights]
-        trainable = [(p, branch) for p, branch in assignment if p.requires_grad]
-        parameters = [parameter for parameter, _ in trainable]
-        if self.rule == "none" and self.watch is None:
-            everything = sum((loss for loss in given if loss is not None), total)
-            summed = self.exchange(gradients_of(everything, parameters, retain=False), parameters)
-            for parameter, gradient in zip(parameters, summed, strict=True):
+        parameters = trainable(branches)
+        total_gradients, *by_loss = gradients
+        if not self.takes_apart:
+            for parameter, gradient in zip(parameters, total_gradients, strict=True):
                 parameter.grad = gradient
             nothing = float("nan")
             return Report(self.corrected_averages(), fastest, nothing, (nothing, nothing, nothing))
-        by_loss = [
-            None if loss is None else self.exchange(gradients_of(loss, parameters, retain=True), parameters)
-            for loss in given
-        ]
-        total_gradients = self.exchange(gradients_of(total, parameters, retain=False, free=given), parameters)
         moment = Moment(
             losses=_numbers(given) if needs_losses(self.rule) or self.watch else [None] * len(MODALITIES),
             fastest=None if fastest is None else fastest.index,
@@ -184,16 +194,23 @@ class ReGrad:
         )
         if self.faults & LOOP_FAULTS:
             rule = cast(Rule, self.rule)
-            modulated = modulate_released(by_loss, assignment, fastest, weights, rule=rule, released=self.faults)
+            reached = [None if loss is None else of for loss, of in zip(given, by_loss, strict=True)]
+            modulated = modulate_released(reached, assignment, fastest, weights, rule=rule, released=self.faults)
         else:
-            gradients = [[None if of is None else of[place] for of in by_loss] for place in range(len(parameters))]
-            modulated = modulate(gradients, [branch for _, branch in trainable], self.rule, moment)
+            of_parameters = [list(of) for of in zip(*by_loss, strict=True)]  # each L_R's, L_D's, L_I's
+            own = [branch for parameter, branch in assignment if parameter.requires_grad]
+            modulated = modulate(of_parameters, own, self.rule, moment)
         for parameter, of_total, of_modalities in zip(parameters, total_gradients, modulated.gradients, strict=True):
             parameter.grad = _add(of_total, of_modalities)
         report = Report(self.corrected_averages(), fastest, modulated.conflict_rate, modulated.norms)
         if self.watch is not None:
             self.watch(report, modulated.grams, moment)
         return report
+
+
+def trainable(branches: Branches) -> list[nn.Parameter]:
+    """The parameters of an assignment that are trained, in its order."""
+    return [parameter for parameter, _ in as_pairs(branches) if parameter.requires_grad]
 
 
 def _numbers(losses: Sequence[Tensor | None]) -> list[float | None]:

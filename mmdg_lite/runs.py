@@ -20,9 +20,12 @@ from mmdg_lite.provenance import environment
 from mmdg_lite.registry import find
 
 Profile = Literal["quick", "full", "paper"]
-Precision = Literal["auto", "float32", "bfloat16"]
-Optimiser = Literal["adamw", "adam"]
+Precision = Literal["auto", "float32", "bfloat16", "float64"]
+Optimiser = Literal["adamw", "adam", "sgd"]
 NonFinite = Literal["stop", "skip"]
+
+
+UNDIVIDED = "MMDG moves its prototypes by the class means of a whole batch, which cannot be divided"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +48,12 @@ class TrainingConfig:
     """How the trainable parameters are fitted."""
 
     steps: int = 60  # optimiser steps at most
-    batch_size: int = 24  # triplets per step
+    batch_size: int = 24  # triplets per step, over all ranks and micro-batches
+    accumulate: int = 1  # micro-batches that a step is made of, one after the other: the same step in less memory
     learning_rate: float = 6e-3  # after warm-up; chosen on the synthetic sources' validation lists
     weight_decay: float = 5e-5
-    optimiser: Optimiser = "adamw"  # "adam" normalises weight decay with the gradient: heads that hardly get one vanish
+    # "adam" normalises weight decay with the gradient: heads that hardly get one vanish; "sgd" is without momentum
+    optimiser: Optimiser = "adamw"
     warmup: int = 10  # steps of linear warm-up
     validate_every: int = 20  # steps between two looks at the sources' validation lists
     patience: int = 0  # validations without improvement after which training stops; 0: never
@@ -56,11 +61,13 @@ class TrainingConfig:
     momentum: float = 0.5  # of ReGrad's loss averages
     uncertainty_kl: float = 0.0  # weight of the divergence of the adapters' queries from N(0, 1); 0: none (D11)
     checkpoint_every: int = 50  # steps between two resumable states
-    precision: Precision = "auto"  # "auto": bfloat16 autocast on CUDA where the device has it, float32 elsewhere
+    precision: Precision = (
+        "auto"  # "auto": bfloat16 autocast on CUDA where the device has it, float32 elsewhere; "float64" to compare
+    )
     non_finite: NonFinite = "stop"  # at a loss or gradient that is not finite: stop, or pass over that batch
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "validate_every", "checkpoint_every"):
+        for name in ("steps", "batch_size", "accumulate", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.{name} must be at least 1, got {getattr(self, name)}")
         find(WEIGHINGS, self.rule, what="rule")
@@ -80,6 +87,15 @@ class RunConfig:
     model: ModelConfig
     training: TrainingConfig = field(default_factory=TrainingConfig)
     plugins: dict[str, Plugin] = field(default_factory=dict)  # the user's own files that it needs, by their names
+
+    def __post_init__(self) -> None:
+        if self.training.accumulate > 1 and not self.divisible:
+            raise ValueError(f"training.accumulate: {UNDIVIDED}; use 1")
+
+    @property
+    def divisible(self) -> bool:
+        """Whether parts of a batch, one after the other or on several ranks, can take the step of the whole batch."""
+        return self.model.architecture != "mmdg"
 
     @property
     def domains(self) -> Setting:
@@ -206,12 +222,12 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"unknown device {name!r}; choose auto, cpu, cuda or mps") from error
-    count = {
+    there = {
         "cpu": 1,
         "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
         "mps": int(torch.backends.mps.is_available()),
     }
-    if (device.index or 0) >= count.get(device.type, 0):
+    if (device.index or 0) >= there.get(device.type, 0):
         raise ValueError(f"device {name!r} is not available here; use device='auto' or 'cpu'")
     return device
 
@@ -278,7 +294,7 @@ class RunFolder:
 
 
 # what may change when a run is resumed, since it changes no result
-FREE_TO_CHANGE = ("device", "data.workers", "data.cache", "training.checkpoint_every")
+FREE_TO_CHANGE = ("device", "data.workers", "data.cache", "training.checkpoint_every", "training.accumulate")
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], *, where: str = "") -> list[str]:

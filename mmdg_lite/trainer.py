@@ -1,9 +1,7 @@
 """The training loop: losses, ReGrad, optimiser, validation; its state can be written and taken up at any step."""
 
-import json
 import math
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,20 +16,20 @@ from mmdg_lite.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from mmdg_lite.configuration import write_text
 from mmdg_lite.data.loader import loader
-from mmdg_lite.divergence import mean_divergence, watched_divergence
-from mmdg_lite.evaluation import Scored, autocast, model_scorer, score, to_device
+from mmdg_lite.draws import BatchGenerator
+from mmdg_lite.evaluation import Scored, model_scorer, score
 from mmdg_lite.finite import NonFiniteLoss, explain, gradient_fault, loss_fault
 from mmdg_lite.interruption import Interrupted, stop_requests
 from mmdg_lite.metrics import evaluate_scores
-from mmdg_lite.modality import MODALITIES
 from mmdg_lite.models import build
 from mmdg_lite.out_of_memory import OutOfMemory, is_out_of_memory, largest_that_fits
-from mmdg_lite.outputs import Losses, Output, losses
-from mmdg_lite.regrad import ReGrad, Report
+from mmdg_lite.processes import any_rank, count, from_first, gathered, number
+from mmdg_lite.regrad import ReGrad, trainable
 from mmdg_lite.runs import RunConfig, RunFolder, resolve_device
 from mmdg_lite.setting_data import SettingData
+from mmdg_lite.training_log import TrainingLog, plain, training_record
+from mmdg_lite.training_step import passes, try_passes
 
 __all__ = ["Interrupted", "NonFiniteLoss", "OutOfMemory", "Trainer"]
 
@@ -42,23 +40,37 @@ LOG_EVERY = 5
 class Trainer:
     """A model in training, with everything that has to survive an interruption.
 
+    Under torchrun every rank has one of its own; they hold the same parameters, averages and random numbers all along.
+    The first validates, logs and writes.
+
     Args:
         config: the run's configuration.
         run: its folder; a state found there is taken up.
         data: its data sets.
         progress: show a progress bar.
+
+    Raises:
+        ValueError: fewer samples in a batch than ranks.
+        RuntimeError: ranks that do not see the same files.
+        checkpoints.CheckpointError: the written state is damaged or not of this run (naming the file).
     """
 
     def __init__(self, config: RunConfig, run: RunFolder, data: SettingData, *, progress: bool = True) -> None:
-        self.config, self.run, self.data, self.progress = config, run, data, progress
+        self.config, self.run, self.data, self.progress = config, run, data, progress and number() == 0
+        if (smallest := min(config.training.batch_size, len(data.train))) < count():
+            raise ValueError(f"batches of {smallest} samples cannot be divided among {count()} ranks; start fewer")
+        self.log = TrainingLog(run.metrics)
         self.device = resolve_device(config.device)
         self.model = build(config.model).to(self.device)
-        self.model.generator = torch.Generator(self.device).manual_seed(config.seed)
+        if config.training.precision == "float64":
+            self.model.double()
+        self.model.generator = self.generator = BatchGenerator(self.device)
+        self.generator.manual_seed(config.seed)
         self.branches = self.model.branches()
-        trainable = [parameter for parameter, _ in self.branches if parameter.requires_grad]
+        self.parameters = trainable(self.branches)
         settings = config.training
-        kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
-        self.optimiser = kind(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}[settings.optimiser]
+        self.optimiser = kind(self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.regrad = ReGrad(
             momentum=settings.momentum, rule=settings.rule, released=config.model.released, seed=config.seed
         )
@@ -73,7 +85,9 @@ class Trainer:
         if run.state.is_file():
             self._take_up()
         else:
-            write_text(run.metrics, "")
+            self.log.begin()
+        if len(set(gathered(self.step))) > 1:
+            raise RuntimeError(f"{run.path}: not every rank sees the same state; put it where all nodes can read it")
 
     def fit(self) -> None:
         """Train until the last step, or until validation has not improved for `patience` looks.
@@ -98,13 +112,13 @@ class Trainer:
                     self.seconds = time.perf_counter() - started
                     bar.update()
                     if record["event"] == "skipped":
-                        self._log(record)
+                        self.log.add(record)
                     elif self.step % LOG_EVERY == 0 or self.step == 1:
                         bar.set_postfix(loss=f"{record['loss_total']:.3f}")
-                        self._log(record)
+                        self.log.add(record)
                     if self.step % settings.validate_every == 0 or self.step == settings.steps:
                         self._validate()
-                    if requested:
+                    if any_rank(bool(requested), self.device):
                         self.write_state()
                         raise Interrupted(
                             f"stopped at step {self.step} of {settings.steps}; the same command goes on from there "
@@ -123,15 +137,18 @@ class Trainer:
     def load_best(self) -> None:
         """Put the best validated parameters back into the model, and write them as the run's model."""
         self.model.load_trainable_state_dict(self.best)
+        if number() > 0:
+            return
         write_checkpoint(self.run.model, self.best, {"step": self.best_step, "method": self.config.method})
 
     def write_state(self) -> None:
-        """Write everything that the next step depends on."""
-        assert self.model.generator is not None
+        """Write everything that the next step depends on; it is the same on every rank, whatever their number."""
+        if number() > 0:
+            return
         tensors = {f"model/{name}": value for name, value in self.model.trainable_state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
         tensors |= {f"optimiser/{name}": value for name, value in optimiser_tensors(self.optimiser).items()}
-        tensors["generator"] = self.model.generator.get_state()
+        tensors["generator"] = self.generator.get_state()
         values = {
             "step": self.step,
             "device": self.device.type,
@@ -157,13 +174,12 @@ class Trainer:
             self._restore(state)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{self.run.state} is not a state of this run ({error}); delete it") from error
-        self._shorten_log()
+        self.log.shorten(self.step)
 
     def _restore(self, state: Checkpoint) -> None:
-        assert self.model.generator is not None
         self.model.load_trainable_state_dict(state.part("model"))
         load_optimiser_tensors(self.optimiser, state.part("optimiser"))
-        self.model.generator.set_state(state.tensors["generator"])
+        self.generator.set_state(state.tensors["generator"])
         self.regrad.load_state_dict(state.values["regrad"])
         eer, loss = (math.inf if value is None else float(value) for value in state.values["best_key"])
         self.best, self.best_key = state.part("best"), (eer, loss)
@@ -172,17 +188,8 @@ class Trainer:
         )
         self.seconds = float(state.values["seconds"])
 
-    def _shorten_log(self) -> None:
-        """Drop log lines made after the state, since they will be made again, and one that was cut off."""
-        kept = []
-        for line in self.run.metrics.read_text(encoding="utf-8").splitlines(keepends=True):
-            if not line.endswith("\n") or json.loads(line)["step"] > self.step:
-                break
-            kept.append(line)
-        write_text(self.run.metrics, "".join(kept))
-
     def _epoch(self, epoch: int, start: int) -> Any:
-        """Batches of one epoch from number `start` on, the same for every process that asks."""
+        """This rank's share of the batches of one epoch from number `start` on, the same whenever it asks."""
         settings, dataset = self.config.training, self.data.train
         return loader(
             dataset,
@@ -195,6 +202,7 @@ class Trainer:
             workers=self.config.data.workers,
             drop_last=len(dataset) >= settings.batch_size,
             start_batch=start,
+            share=(number(), count()),
             pin_memory=self.device.type == "cuda",
         )
 
@@ -207,22 +215,22 @@ class Trainer:
                 raise
             reason = str(error).splitlines()[0] if str(error) else "no memory left"
         # outside the handler: while the error lives, so do the tensors of the step
-        size = len(batch["id"])
-        fitting = largest_that_fits(lambda count: self._try_step(batch, count), size)
-        cure = "not even one sample fits" if fitting is None else f"batches of {fitting} fit (training.batch_size)"
+        size, parts = len(batch["id"]), self.config.training.accumulate
+        fitting = largest_that_fits(lambda some: self._try_step(batch, some), math.ceil(size / parts))
+        if fitting is None:
+            cure = "not even one sample fits"
+        elif self.config.divisible:
+            cure = f"batches of {fitting} fit: go on with training.accumulate={math.ceil(size / fitting)}"
+        else:
+            cure = f"batches of {fitting} fit (training.batch_size), which is another run in another folder"
         raise OutOfMemory(
-            f"{self.device} has too little memory for step {self.step + 1} with batches of {size}: {cure}. "
-            f"Another batch size is another run and needs another folder; {self._kept_state()} ({reason})"
+            f"{self.device} has too little memory for step {self.step + 1} with batches of {math.ceil(size / parts)}: "
+            f"{cure}; {self._kept_state()} ({reason})"
         )
 
-    def _try_step(self, batch: dict[str, Any], count: int) -> None:
-        """Forward and backward passes over a batch's first samples, for their memory only."""
-        first = to_device({name: values[:count] for name, values in batch.items()}, self.device)
-        with autocast(self.device, self.config.training.precision):
-            output = self.model(first)
-            made = losses(output, first)
-        balance = ReGrad(rule=self.regrad.rule, released=self.regrad.faults)
-        balance.step(made.modalities, made.total, self.branches, output.mean_certainty())
+    def _try_step(self, batch: dict[str, Any], some: int) -> None:
+        first = {name: values[:some] for name, values in batch.items()}
+        try_passes(self.model, self.regrad, first, device=self.device, settings=self.config.training)
 
     def _train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One optimiser step; returns its line for the log.
@@ -231,26 +239,26 @@ class Trainer:
         """
         settings = self.config.training
         self.model.train()
-        on_device = to_device(batch, self.device)
-        watch = watched_divergence(self.model, wanted=settings.uncertainty_kl > 0)
-        with autocast(self.device, settings.precision), watch as divergences:
-            output = self.model(on_device)
-            batch_losses = losses(output, on_device)
-        if settings.uncertainty_kl:
-            regularised = batch_losses.total + settings.uncertainty_kl * mean_divergence(divergences)
-            batch_losses = replace(batch_losses, total=regularised)
-        if fault := loss_fault(batch_losses):
+        joint, output, given = passes(
+            self.model,
+            self.parameters,
+            batch,
+            device=self.device,
+            settings=settings,
+            apart=self.regrad.takes_apart,
+        )
+        if fault := loss_fault(joint.losses):
             return self._skip(fault, batch["id"])
-        weighted = [None if loss is None else self.model.modality_weight * loss for loss in batch_losses.modalities]
-        report = self.regrad.step(weighted, batch_losses.total, self.branches, output.mean_certainty())
+        weighted = [None if loss is None else self.model.modality_weight * loss for loss in joint.losses.modalities]
+        report = self.regrad.apply(joint.gradients, weighted, self.branches, joint.certainty)
         if fault := gradient_fault(self.branches):
             return self._skip(fault, batch["id"])
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * self._rate(self.step)
         self.optimiser.step()
-        self.model.update_prototypes(output, on_device)
+        self.model.update_prototypes(output, given)
         self.step += 1
-        return self._record(output, batch_losses, report)
+        return training_record(self.step, joint, report)
 
     def _rate(self, step: int) -> float:
         """Learning rate at a step, as a share of its maximum: linear warm-up, then half a cosine down to zero."""
@@ -260,11 +268,12 @@ class Trainer:
 
     def _skip(self, fault: str, ids: list[str]) -> dict[str, Any]:
         """Pass over a batch with a fault, or stop, as configured; returns the line for the log."""
+        ids = [name for of_rank in gathered(ids) for name in of_rank]
         if self.config.training.non_finite == "stop":
             raise self._non_finite(explain(fault, step=self.step + 1, ids=ids))
         self.step += 1
         self.skipped += 1
-        return {"event": "skipped", "step": self.step, "fault": fault, "ids": list(ids)}
+        return {"event": "skipped", "step": self.step, "fault": fault, "ids": ids}
 
     def _non_finite(self, reason: str) -> NonFiniteLoss:
         return NonFiniteLoss(f"{reason}. Nothing was written at this step; {self._kept_state()}")
@@ -274,21 +283,10 @@ class Trainer:
             return f"the last state is kept in {self.run.state}"
         return "no state was written yet"
 
-    def _record(self, output: Output, batch_losses: Losses, report: Report) -> dict[str, Any]:
-        record: dict[str, Any] = {"event": "train", "step": self.step, "loss_total": _number(batch_losses.total)}
-        certainty = output.mean_certainty()
-        for m, modality in enumerate(MODALITIES):
-            record[f"loss_{modality.value}"] = _number(batch_losses.modalities[m])
-            record[f"average_{modality.value}"] = _number(report.averages[m])
-            record[f"certainty_{modality.value}"] = _number(certainty[m])
-            record[f"gradient_norm_{modality.value}"] = _number(report.gradient_norms[m])
-        record["fastest"] = report.fastest.value if report.fastest is not None else None
-        record["conflict_rate"] = _number(report.conflict_rate)
-        return record
-
     def _validate(self) -> None:
         """Score the sources' validation lists; keep the parameters whose EER, then cross-entropy, is the lowest."""
-        scored = self._score_validation()
+        scored, state = from_first(lambda: (self._score_validation(), self.generator.get_state()))
+        self.generator.set_state(state)  # evaluation draws too under D12, and on the first rank only
         if not np.isfinite(scored.scores).all():
             number = int(np.flatnonzero(~np.isfinite(scored.scores))[0])
             raise self._non_finite(explain("a score is not finite", step=self.step, ids=[scored.ids[number]]))
@@ -301,8 +299,8 @@ class Trainer:
                 name: value.detach().cpu().clone() for name, value in self.model.trainable_state_dict().items()
             }
         self.waited = 0 if improved else self.waited + 1
-        self._log(
-            {"event": "validation", "step": self.step, "eer": _number(eer), "loss": _number(loss), "improved": improved}
+        self.log.add(
+            {"event": "validation", "step": self.step, "eer": plain(eer), "loss": plain(loss), "improved": improved}
         )
 
     def _score_validation(self) -> Scored:
@@ -314,15 +312,3 @@ class Trainer:
             description="validating",
             progress=self.progress,
         )
-
-    def _log(self, record: dict[str, Any]) -> None:
-        with self.run.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-
-
-def _number(value: torch.Tensor | float | None) -> float | None:
-    """A float of six significant digits for the log; None for what is missing or not a number."""
-    if value is None:
-        return None
-    plain = float(value.detach()) if isinstance(value, torch.Tensor) else float(value)
-    return float(f"{plain:.6g}") if math.isfinite(plain) else None

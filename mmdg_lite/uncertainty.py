@@ -19,6 +19,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from mmdg_lite.draws import Shape, drawn
+
 Sampling = Literal["monte_carlo", "moments", "expected"]
 SAMPLING_METHODS: tuple[str, ...] = get_args(Sampling)
 
@@ -65,7 +67,8 @@ def sample_moments(
         samples: K >= 2, the number of draws.
         method: "monte_carlo" draws all K; "moments" draws the two statistics from their exact distributions (see
             the module's docstring); "expected" returns their expectations (mean, variance) without drawing.
-        generator: source of the random numbers; they are drawn on its device.
+        generator: source of the random numbers; they are drawn on its device. A `draws.BatchGenerator` may serve a part
+            of a batch, if the inputs are ... x B x N x d.
         noise: standard normal draws of shape K x mean.shape, for "monte_carlo" only.
 
     Returns:
@@ -135,10 +138,14 @@ def monte_carlo_dropout(
         return dropped.var(dim=0, unbiased=True) if spread == "variance" else dropped.std(dim=0, unbiased=True)
 
 
-def _standard_normal(shape: tuple[int, ...] | torch.Size, like: Tensor, generator: torch.Generator | None) -> Tensor:
+def _standard_normal(shape: Shape, like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Standard normal draws on the generator's device, moved to the device of `like`."""
     device = like.device if generator is None else generator.device
-    return torch.randn(shape, generator=generator, device=device, dtype=like.dtype).to(like.device)
+
+    def normal(shape: Shape) -> Tensor:
+        return torch.randn(shape, generator=generator, device=device, dtype=like.dtype)
+
+    return drawn(normal, shape, generator).to(like.device)
 
 
 def _chi_square(degrees: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -146,5 +153,9 @@ def _chi_square(degrees: int, like: Tensor, generator: torch.Generator | None) -
     device = like.device if generator is None else generator.device
     if device.type == "mps":  # the gamma sampler exists for CPU and CUDA
         device = torch.device("cpu")
-    half = torch.full(like.shape, degrees / 2, device=device, dtype=like.dtype)
-    return 2 * torch._standard_gamma(half, generator=generator).to(like.device)
+
+    def gamma(shape: Shape) -> Tensor:
+        half = torch.full(shape, degrees / 2, device=device, dtype=like.dtype)
+        return torch._standard_gamma(half, generator=generator)
+
+    return 2 * drawn(gamma, like.shape, generator).to(like.device)

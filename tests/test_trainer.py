@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmdg_lite import trainer as trainer_module
+from mmdg_lite import training_step
 from mmdg_lite.__main__ import main
 from mmdg_lite.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
 from mmdg_lite.evaluation import Scored, model_scorer, score
@@ -222,28 +222,28 @@ def test_a_full_disk_keeps_the_last_state_and_the_run_goes_on_from_it(uninterrup
 @pytest.mark.parametrize("room, cure", [(3, "batches of 2 fit"), (4, "batches of 4 fit"), (0, "not even one sample")])
 def test_too_little_memory_is_told_with_the_batch_size_that_fits(room, cure, tmp_path, monkeypatch):
     """A device that holds `room` samples, from the sixth step on."""
-    trainer, plain = prepared(tmp_path), trainer_module.losses
+    trainer, plain = prepared(tmp_path), training_step.losses
 
     def losses(output, batch):
         if trainer.step >= 5 and len(batch["label"]) > room:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
         return plain(output, batch)
 
-    monkeypatch.setattr(trainer_module, "losses", losses)
+    monkeypatch.setattr(training_step, "losses", losses)
     with pytest.raises(OutOfMemory, match=rf"step 6 with batches of 8: {cure}.*state is kept in .*9 GiB"):
         trainer.fit()
     assert read_checkpoint(tmp_path / "state.safetensors").values["step"] == 3
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer_module, "losses", lambda *_: raise_(RuntimeError("shapes do not fit")))
+    monkeypatch.setattr(training_step, "losses", lambda *_: raise_(RuntimeError("shapes do not fit")))
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         prepared(tmp_path).fit()
 
 
 def poisoned(monkeypatch, call):
     """Make the depth loss NaN at one call."""
-    calls, plain = [], trainer_module.losses
+    calls, plain = [], training_step.losses
 
     def losses(output, batch):
         calls.append(None)
@@ -251,7 +251,7 @@ def poisoned(monkeypatch, call):
         rgb, depth, infrared = made.modalities
         return Losses(made.total, (rgb, depth * float("nan"), infrared)) if len(calls) == call else made
 
-    monkeypatch.setattr(trainer_module, "losses", losses)
+    monkeypatch.setattr(training_step, "losses", losses)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_state(uninterrupted, tmp_path, monkeypatch):
@@ -274,15 +274,15 @@ def test_a_fault_before_the_first_state_does_not_promise_one(tmp_path, monkeypat
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run_before_the_parameters_move(tmp_path, monkeypatch):
-    make = ReGrad.step
+    make = ReGrad.apply
 
-    def step(self, losses, total, branches, certainty):
-        report = make(self, losses, total, branches, certainty)
+    def apply(self, gradients, losses, branches, certainty):
+        report = make(self, gradients, losses, branches, certainty)
         parameter = next(p for p, branch in branches if branch is Modality.INFRARED and p.grad is not None)
         parameter.grad.flatten()[0] = math.inf
         return report
 
-    monkeypatch.setattr(ReGrad, "step", step)
+    monkeypatch.setattr(ReGrad, "apply", apply)
     trainer = prepared(tmp_path)
     before = {name: value.clone() for name, value in trainer.model.trainable_state_dict().items()}
     with pytest.raises(NonFiniteLoss, match="a gradient of the infrared branch is not finite at step 1"):

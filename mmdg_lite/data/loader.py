@@ -88,8 +88,11 @@ def loader(
     start_batch: int = 0,
     missing: Sequence[Modality] = (),
     pin_memory: bool = False,
+    share: tuple[int, int] = (0, 1),
 ) -> "BatchLoader":
     """The batches of one epoch, from number `start_batch` on.
+
+    With `share` = (r, R), of each batch only the samples at places r, r + R, ...: what one of R ranks has of it.
 
     Order and augmentation are a pure function of (seed, epoch, sample id): a run that resumes in the middle of an
     epoch with `start_batch` sees exactly the batches it would have seen, whatever the number of workers.
@@ -105,7 +108,9 @@ def loader(
     if not 0 <= start_batch <= len(chunks):
         raise ValueError(f"start_batch {start_batch} is beyond the {len(chunks)} batches of an epoch")
     options = {"source_domains": tuple(source_domains), "augment": augment, "missing": tuple(missing)}
-    batches = _Batches(dataset, chunks[start_batch:], options | {"seed": seed, "epoch": epoch})
+    first, of = share
+    own = [chunk[first::of] for chunk in chunks[start_batch:]]
+    batches = _Batches(dataset, own, options | {"seed": seed, "epoch": epoch})
     return BatchLoader(batches, workers=workers, pin_memory=pin_memory)
 
 

@@ -1,23 +1,35 @@
-"""Five steps of a tiny model in float64 with SGD, by however many ranks there are; the first writes the parameters.
+"""What one process does, done by however many ranks there are, in float64 with SGD.
 
-`python -m tests.support.two_ranks FILE RULE` in one process, or under torchrun.
+`python -m tests.support.two_ranks steps FOLDER` takes five steps by either rule and then trains a whole run by the
+plain sum; `... run FOLDER WHAT STEP` trains one whose last rank fails (WHAT "error"), is asked to stop ("stop") or is
+killed ("kill") after that step.
 """
 
+import os
+import signal
 import sys
+from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mmdg_lite import distributed
 from mmdg_lite.attention import CertaintyAttention
+from mmdg_lite.distributed import JointStep
 from mmdg_lite.outputs import losses
+from mmdg_lite.processes import count, gathered, number, ranks
 from mmdg_lite.projection import Rule
-from mmdg_lite.regrad import ReGrad
+from mmdg_lite.regrad import ReGrad, trainable
+from mmdg_lite.runs import RunConfig
+from mmdg_lite.trainer import Trainer
+from mmdg_lite.training import train
+from tests.support.small_runs import small_config, small_data
 from tests.support.tiny import batch, tiny_model
 
 SIZES = (8, 8, 7, 8, 3)
 """Samples of each step, over all ranks: uneven ones among them."""
+RULES: tuple[Rule, ...] = ("regrad", "none")
 
 
 def given(step: int) -> dict[str, Tensor]:
@@ -35,31 +47,69 @@ def given(step: int) -> dict[str, Tensor]:
     return {name: value.double() if value.is_floating_point() else value for name, value in made.items()}
 
 
-def train(rule: Rule) -> dict[str, Tensor]:
+def five_steps(rule: Rule) -> dict[str, Tensor]:
     """The parameters after five steps."""
     torch.manual_seed(0)
     model = tiny_model(sampling="expected").double().train()
     for module in model.modules():
-        if isinstance(module, CertaintyAttention):  # the more certain side, as in evaluation: no draw that ranks share
+        if isinstance(module, CertaintyAttention):  # the more certain side, as in evaluation: nothing is drawn
             module.eval()
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    parameters = trainable(model.branches())
     optimiser = torch.optim.SGD(parameters, lr=0.05)
-    balance = ReGrad(rule=rule, exchange=distributed.sum_gradients)
+    balance = ReGrad(rule=rule)
     for step in range(len(SIZES)):
-        own = {name: values[distributed.number() :: distributed.count()] for name, values in given(step).items()}
+        own = {name: values[number() :: count()] for name, values in given(step).items()}
+        joint_step = JointStep(own["present"], parameters, apart=balance.takes_apart)
         output = model(own)
-        made, certainty = distributed.joint(losses(output, own), output)
-        balance.step(made.modalities, made.total, model.branches(), certainty)
+        joint_step.add(losses(output, own), output)
+        joint = joint_step.together()
+        balance.apply(joint.gradients, joint.losses.modalities, model.branches(), joint.certainty)
         optimiser.step()
     return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad} | {
         "averages": torch.tensor(balance.averages, dtype=torch.float64)
     }
 
 
+def config(rule: Rule = "regrad", **training: Any) -> RunConfig:
+    """A small run with missing modalities (P5) and batches of seven; SGD, since Adam would enlarge rounding."""
+    exact = {"precision": "float64", "optimiser": "sgd", "learning_rate": 0.05, "batch_size": 7, "rule": rule}
+    return small_config("mmdg++", protocol="P5", training=exact | training)
+
+
+def disturb(what: str, step: int) -> None:
+    """Have something happen to the last rank once training has made that step."""
+    make = Trainer._train_step
+
+    def disturbed(trainer: Trainer, batch: dict[str, Any]) -> dict[str, Any]:
+        record = make(trainer, batch)
+        if trainer.step == step and number() == count() - 1:
+            if what == "error":
+                raise ValueError("a cable was pulled")
+            os.kill(os.getpid(), {"stop": signal.SIGTERM, "kill": signal.SIGKILL}[what])
+        return record
+
+    Trainer._train_step = disturbed  # type: ignore[method-assign]
+
+
+def steps(folder: Path) -> None:
+    """By either rule, with the same parameters on every rank; the first writes them."""
+    with ranks(torch.device("cpu")):
+        for rule in RULES:
+            trained = five_steps(rule)
+            everywhere = gathered(trained)
+            assert all(torch.equal(other[name], value) for other in everywhere for name, value in trained.items())
+            if number() == 0:
+                save_file({name: value.contiguous() for name, value in trained.items()}, folder / f"{rule}.safetensors")
+
+
 if __name__ == "__main__":
-    with distributed.ranks(torch.device("cpu")):
-        trained = train(sys.argv[2])  # type: ignore[arg-type]
-        everywhere = distributed.gathered(trained)
-        assert all(torch.equal(other[name], value) for other in everywhere for name, value in trained.items())
-        if distributed.number() == 0:
-            save_file({name: value.contiguous() for name, value in trained.items()}, sys.argv[1])
+    command, where, *disturbance = sys.argv[1:]
+    torch.set_num_threads(1)
+    if command == "steps":
+        steps(Path(where))
+        plain = config("none", batch_size=100)  # more than there are samples: a single, uneven batch
+        train(plain, Path(where) / "none", progress=False, data=small_data(plain))
+    else:
+        disturb(disturbance[0], int(disturbance[1]))
+        run = config()
+        train(run, where, progress=False, data=small_data(run))
