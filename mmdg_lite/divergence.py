@@ -14,10 +14,21 @@ from torch import Tensor, nn
 from mmdg_lite.attention import CertaintyAttention
 
 
+class Divergences(list[Tensor]):
+    """What a forward pass adds. Once closed it takes nothing more: not what backward passes compute again."""
+
+    closed = False
+
+    def append(self, values: Tensor) -> None:
+        """One more adapter call's, unless closed."""
+        if not self.closed:
+            super().append(values)
+
+
 @contextmanager
-def watched_divergence(model: nn.Module, *, wanted: bool = True) -> Iterator[list[Tensor]]:
+def watched_divergence(model: nn.Module, *, wanted: bool = True) -> Iterator[Divergences]:
     """While it lasts, every adapter call adds its queries' divergences to the list; none if they are not `wanted`."""
-    collected: list[Tensor] = []
+    collected = Divergences()
     parts = [module for module in model.modules() if isinstance(module, CertaintyAttention)] if wanted else []
     for part in parts:
         part.divergences = collected

@@ -4,6 +4,7 @@ Lin et al., "Suppress and Rebalance: Towards Generalized Multi-Modal Face Anti-S
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from einops import rearrange
@@ -170,11 +171,7 @@ class MMDG(MultimodalModel):
         token_certainty = []
         modality_certainty = torch.zeros_like(present, dtype=torch.float32)
         for layer in range(view.layers):
-            attended = view.attention(layer, x)
-            certainty = self.uncertainty(attended, sampling=sampling, generator=generator)  # (3 B) x N x 1
-            x = x + attended
-            h = view.norm(layer, x)
-            x = x + view.mlp(layer, h) + self._exchange(layer, h, certainty, present)
+            x, certainty = self.run_block(partial(self._block, layer, present, sampling, generator), x)
             of_modality = rearrange(certainty, "(m b) n 1 -> b m n", m=len(MODALITIES))
             of_modality = torch.where(present[..., None], of_modality, torch.zeros_like(of_modality))
             modality_certainty = of_modality[..., 0]  # B x 3, of the class token
@@ -194,6 +191,17 @@ class MMDG(MultimodalModel):
     def update_prototypes(self, output: Output, batch: Batch) -> None:
         """Move the prototypes towards the batch's class means (MMDG paper, eq. 6). Called after every training step."""
         self.prototypes.update(output.features.detach(), self._classes(batch), output.present)
+
+    def _block(
+        self, layer: int, present: Tensor, sampling: Sampling, generator: torch.Generator | None, x: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One block: tokens (3 B) x N x C, and the certainty of their attention (3 B) x N x 1."""
+        view = self._view
+        attended = view.attention(layer, x)
+        certainty = self.uncertainty(attended, sampling=sampling, generator=generator)
+        x = x + attended
+        h = view.norm(layer, x)
+        return x + view.mlp(layer, h) + self._exchange(layer, h, certainty, present), certainty
 
     def _exchange(self, layer: int, h: Tensor, certainty: Tensor, present: Tensor) -> Tensor:
         """Updates of one block: tokens (3 B) x N x C and certainties (3 B) x N x 1 to (3 B) x N x C."""

@@ -7,6 +7,7 @@ adds an architecture of your own.
 import enum
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, cast
 
 import torch
@@ -189,12 +190,8 @@ class MMDGPlusPlus(MultimodalModel):
         x = trunk.embed(images, stacked(self.class_tokens), stacked(self.positions))  # (3 B) x N x C
         token_certainty = []
         for layer in range(trunk.layers):
-            x = x + trunk.attention(layer, x)
-            h = trunk.norm(layer, x)
-            x = x + trunk.mlp(layer, h)
-            if len(self._adapters(Modality.RGB)):
-                update, certainty = self._exchange(layer, h, present, noise)
-                x = x + update
+            x, certainty = self.run_block(partial(self._block, layer, present, noise), x)
+            if certainty is not None:
                 token_certainty.append(certainty)
         class_token = rearrange(trunk.leave(x[:, 0]), "(m b) c -> m b c", m=len(MODALITIES))
         features = rearrange(class_token @ stacked(self.projections).to(class_token.dtype), "m b d -> b m d")
@@ -213,6 +210,17 @@ class MMDGPlusPlus(MultimodalModel):
             present=present,
             separate_logits=modality_logits,
         )
+
+    def _block(self, layer: int, present: Tensor, noise: NoiseSource | None, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """One block: tokens (3 B) x N x C, and certainties B x 3 x 2 x N if there are adapters."""
+        trunk = self._trunk
+        x = x + trunk.attention(layer, x)
+        h = trunk.norm(layer, x)
+        x = x + trunk.mlp(layer, h)
+        if not len(self._adapters(Modality.RGB)):
+            return x, None
+        update, certainty = self._exchange(layer, h, present, noise)
+        return x + update, certainty
 
     def _adapters(self, receiver: Modality) -> nn.ModuleList:
         """A receiver's adapters, one per block, or none."""

@@ -1,7 +1,8 @@
 """What the models of three modalities share: how a batch comes in, what is frozen, what a checkpoint holds."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from einops import rearrange, repeat
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.outputs import Batch, Output
+from mmdg_lite.recomputation import recomputed
+
+T = TypeVar("T")
 
 
 class MultimodalModel(nn.Module, ABC):
@@ -19,7 +23,9 @@ class MultimodalModel(nn.Module, ABC):
         frozen: name of the attribute that holds the frozen pre-trained part, None if nothing is frozen.
         modality_weight: weight of each modality's loss beside the total loss.
 
-    `generator` is the source of the model's random numbers; None draws from PyTorch's global generator.
+    `generator` is the source of the model's random numbers; None draws from PyTorch's global generator. `recompute`:
+    compute what happens inside a block again in every backward pass instead of keeping it: the same numbers in less
+    memory and more time.
     """
 
     def __init__(self, source_domains: Sequence[str], *, frozen: str | None, modality_weight: float = 1.0) -> None:
@@ -28,6 +34,7 @@ class MultimodalModel(nn.Module, ABC):
         self.frozen = frozen
         self.modality_weight = modality_weight
         self.generator: torch.Generator | None = None
+        self.recompute = False
 
     @abstractmethod
     def branches(self) -> list[tuple[nn.Parameter, Modality | None]]:
@@ -35,6 +42,12 @@ class MultimodalModel(nn.Module, ABC):
 
     def update_prototypes(self, output: Output, batch: Batch) -> None:
         """Called after every training step: models that classify by prototypes move them. The others do nothing."""
+
+    def run_block(self, block: Callable[[Tensor], T], x: Tensor) -> T:
+        """block(x): one block of the trunk with what is exchanged in it, from tokens (3 B) x N x C."""
+        if self.recompute and torch.is_grad_enabled():
+            return recomputed(block, x, generator=self.generator)
+        return block(x)
 
     def train(self, mode: bool = True) -> "MultimodalModel":
         """Training mode for everything but the frozen part."""

@@ -50,6 +50,7 @@ class TrainingConfig:
     steps: int = 60  # optimiser steps at most
     batch_size: int = 24  # triplets per step, over all ranks and micro-batches
     accumulate: int = 1  # micro-batches that a step is made of, one after the other: the same step in less memory
+    activation_checkpointing: bool = False  # compute blocks again in backward passes: the same step in less memory
     learning_rate: float = 6e-3  # after warm-up; chosen on the synthetic sources' validation lists
     weight_decay: float = 5e-5
     # "adam" normalises weight decay with the gradient: heads that hardly get one vanish; "sgd" is without momentum
@@ -294,7 +295,14 @@ class RunFolder:
 
 
 # what may change when a run is resumed, since it changes no result
-FREE_TO_CHANGE = ("device", "data.workers", "data.cache", "training.checkpoint_every", "training.accumulate")
+FREE_TO_CHANGE = (
+    "device",
+    "data.workers",
+    "data.cache",
+    "training.checkpoint_every",
+    "training.accumulate",
+    "training.activation_checkpointing",
+)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], *, where: str = "") -> list[str]:

@@ -66,6 +66,7 @@ class Trainer:
             self.model.double()
         self.model.generator = self.generator = BatchGenerator(self.device)
         self.generator.manual_seed(config.seed)
+        self.model.recompute = config.training.activation_checkpointing
         self.branches = self.model.branches()
         self.parameters = trainable(self.branches)
         settings = config.training

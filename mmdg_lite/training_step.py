@@ -54,6 +54,7 @@ def passes(
             watched_divergence(model, wanted=settings.uncertainty_kl > 0) as watch,
         ):
             output, made = _forward(model, given, device, settings)
+            watch.closed = True
             if settings.uncertainty_kl:
                 made = replace(made, total=made.total + settings.uncertainty_kl * mean_divergence(watch))
             step.add(made, output)

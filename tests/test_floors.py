@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "mmdg_lite"
 FLOORS: dict[int, str] = {
     0: "modality configuration faults registry draws interruption processes",
     1: "uncertainty attention adapters prompts templates projection regrad prototypes metrics calibration convolution "
-    "causal_text backward flattened gram_weights ogm_ge aggregators balancing modulation "
+    "causal_text recomputation backward flattened gram_weights ogm_ge aggregators balancing modulation "
     "regrad_rule released_modulation rule_comparison",
     2: "clip clip_weights models mmdg multimodal released trunk",
     3: "data data.*",

@@ -6,10 +6,12 @@ import torch
 from mmdg_lite.configuration import ConfigurationError
 from mmdg_lite.data.loader import loader
 from mmdg_lite.draws import BatchGenerator
+from mmdg_lite.models import build
 from mmdg_lite.runs import RunFolder
 from mmdg_lite.trainer import Trainer
 from mmdg_lite.uncertainty import sample_moments
 from tests.support.small_runs import small_config, small_data, small_dataset
+from tests.support.tiny import batch
 
 EXACT = {"precision": "float64", "optimiser": "sgd", "learning_rate": 0.05, "batch_size": 7, "steps": 5}
 
@@ -72,3 +74,43 @@ def test_ranks_share_every_batch_and_leave_nothing_out():
     assert [len(ids) for ids in whole] == [4, 4, 2]
     for ids, even, odd in zip(whole, first, second, strict=True):
         assert (ids[0::2], ids[1::2]) == (even, odd)
+
+
+@pytest.mark.parametrize(
+    "method, rule, kl", [("mmdg++", "regrad", 0.1), ("mmdg++", "none", 0.0), ("mmdg", "regrad", 0.0)]
+)
+def test_blocks_that_are_computed_again_give_the_same_bits(method, rule, kl, tmp_path):
+    """Adapters' draws and dropout masks among what is repeated, four backward passes through one graph."""
+    options = {"rule": rule, "uncertainty_kl": kl, "steps": 5}
+    kept, again = (
+        trained(tmp_path / "1", method, **options),
+        trained(tmp_path / "2", method, activation_checkpointing=True, **options),
+    )
+    assert_same_training(kept, again, bound=0)
+
+
+def saved_bytes(config):
+    """Bytes that a training step's forward pass keeps for the backward passes, each storage counted once."""
+    model = build(config.model)
+    model.generator = torch.Generator().manual_seed(0)
+    model.recompute = config.training.activation_checkpointing
+    storages = {}
+
+    def pack(tensor):
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()  # kept, so that no address comes twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        output = model(batch(6))
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    assert output.logits.requires_grad
+    return sum(storage.nbytes() for address, storage in storages.items() if address not in weights)
+
+
+def test_blocks_that_are_computed_again_keep_little():
+    kept, again = (
+        saved_bytes(small_config("mmdg++_without_prompts", training={"activation_checkpointing": wanted}))
+        for wanted in (False, True)
+    )
+    print(f"a forward pass keeps {kept} bytes, {again} with activation checkpointing")
+    assert again < kept / 2
