@@ -150,10 +150,9 @@ class ReGrad:
         Returns:
             A `Report` for the log.
         """
-        parameters = trainable(branches)
-        given = per_modality(losses)
-        gradients = gradients_by_loss(given, total, parameters, apart=self.takes_apart)
-        return self.apply(gradients, given, branches, certainty)
+        assignment, given = as_pairs(branches), per_modality(losses)
+        gradients = gradients_by_loss(given, total, trainable(assignment), apart=self.takes_apart)
+        return self.apply(gradients, given, assignment, certainty)
 
     @property
     def takes_apart(self) -> bool:
@@ -179,7 +178,7 @@ class ReGrad:
         fastest = self.update(given)
         weights = [0.0 if value is None else value for value in per_modality(certainty)]
         weights = [value.detach() if isinstance(value, Tensor) else value for value in weights]
-        parameters = trainable(branches)
+        parameters = trainable(assignment)
         total_gradients, *by_loss = gradients
         if not self.takes_apart:
             for parameter, gradient in zip(parameters, total_gradients, strict=True):
