@@ -46,6 +46,15 @@ def test_collect_uses_the_runs_own_validation_threshold(make_run, tmp_path):
     assert (row["data"], row["target"], row["missing"], row["steps"]) == ("synthetic", "W", "", 8)
 
 
+def test_collect_reads_some_methods_only(make_run, tmp_path):
+    make_run(method="fusion")
+    make_run(method="mmdg++")
+    assert set(collect(tmp_path, methods=["mmdg++"])["method"]) == {"mmdg++"}
+    assert set(collect(tmp_path)["method"]) == {"fusion", "mmdg++"}
+    with pytest.raises(FileNotFoundError, match="no finished run of mmdg "):
+        collect(tmp_path, methods=["mmdg"])
+
+
 def test_collect_ignores_unfinished_runs_and_names_broken_ones(make_run, tmp_path):
     with pytest.raises(FileNotFoundError, match="no finished run"):
         collect(tmp_path)
