@@ -35,6 +35,8 @@ class _QuickGELU(torch.autograd.Function):
 
 def quick_gelu(x: Tensor) -> Tensor:
     """x * sigmoid(1.702 x), any shape. Differentiable once."""
+    if torch.compiler.is_compiling():  # a compiler sees for itself what to keep
+        return x * torch.sigmoid(SLOPE * x)
     return _QuickGELU.apply(x)
 
 

@@ -162,7 +162,7 @@ class MMDG(MultimodalModel):
             ValueError: images of different sizes or not the trunk's, or a sample without any modality.
         """
         images, present = stack_images(batch)  # 3 x B x 3 x H x W, B x 3
-        view = self._view
+        view = self.trunk_view
         x = view.embed(self._trunk_inputs(images), stacked(self.class_tokens), stacked(self.positions))  # (3 B) x N x C
         sampling, generator = self._randomness()
         for module in self.adapters.modules():
@@ -196,12 +196,12 @@ class MMDG(MultimodalModel):
         self, layer: int, present: Tensor, sampling: Sampling, generator: torch.Generator | None, x: Tensor
     ) -> tuple[Tensor, Tensor]:
         """One block: tokens (3 B) x N x C, and the certainty of their attention (3 B) x N x 1."""
-        view = self._view
+        view = self.trunk_view
         attended = view.attention(layer, x)
         certainty = self.uncertainty(attended, sampling=sampling, generator=generator)
         x = x + attended
-        h = view.norm(layer, x)
-        return x + view.mlp(layer, h) + self._exchange(layer, h, certainty, present), certainty
+        h, fed = view.feed_forward(layer, x)
+        return x + fed + self._exchange(layer, h, certainty, present), certainty
 
     def _exchange(self, layer: int, h: Tensor, certainty: Tensor, present: Tensor) -> Tensor:
         """Updates of one block: tokens (3 B) x N x C and certainties (3 B) x N x 1 to (3 B) x N x C."""

@@ -106,8 +106,8 @@ class MMDGPlusPlus(MultimodalModel):
         self.faults = faults(released)
         self.suppression: Suppression = suppression
         visual = clip.visual
-        self._trunk = OpenClipTrunk(visual)
-        width, layers = self._trunk.width, self._trunk.layers
+        self._view = OpenClipTrunk(visual)
+        width, layers = self._view.width, self._view.layers
         self.class_tokens = copies(visual.class_embedding)  # each C
         self.positions = copies(visual.positional_embedding)  # each N x C
         self.projections = copies(visual.proj)  # each C x D
@@ -186,7 +186,7 @@ class MMDGPlusPlus(MultimodalModel):
         """
         images, present = stack_images(batch, keep_missing="D13" in self.faults)  # 3 x B x 3 x H x W, B x 3
         images = images.to(self.head.weight.dtype)
-        trunk = self._trunk
+        trunk = self.trunk_view
         x = trunk.embed(images, stacked(self.class_tokens), stacked(self.positions))  # (3 B) x N x C
         token_certainty = []
         for layer in range(trunk.layers):
@@ -213,10 +213,10 @@ class MMDGPlusPlus(MultimodalModel):
 
     def _block(self, layer: int, present: Tensor, noise: NoiseSource | None, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """One block: tokens (3 B) x N x C, and certainties B x 3 x 2 x N if there are adapters."""
-        trunk = self._trunk
+        trunk = self.trunk_view
         x = x + trunk.attention(layer, x)
-        h = trunk.norm(layer, x)
-        x = x + trunk.mlp(layer, h)
+        h, fed = trunk.feed_forward(layer, x)
+        x = x + fed
         if not len(self._adapters(Modality.RGB)):
             return x, None
         update, certainty = self._exchange(layer, h, present, noise)

@@ -8,15 +8,17 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from mmdg_lite.compilation import CompiledTrunk
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.outputs import Batch, Output
 from mmdg_lite.recomputation import recomputed
+from mmdg_lite.trunk import Trunk
 
 T = TypeVar("T")
 
 
 class MultimodalModel(nn.Module, ABC):
-    """Base of the models.
+    """Base of the models; each sets `_view`, its trunk taken apart.
 
     Args:
         source_domains: names of the S training domains, in the order of the batch's `domain` numbers.
@@ -35,6 +37,9 @@ class MultimodalModel(nn.Module, ABC):
         self.modality_weight = modality_weight
         self.generator: torch.Generator | None = None
         self.recompute = False
+        self._compiled: CompiledTrunk | None = None
+
+    _view: Trunk
 
     @abstractmethod
     def branches(self) -> list[tuple[nn.Parameter, Modality | None]]:
@@ -42,6 +47,17 @@ class MultimodalModel(nn.Module, ABC):
 
     def update_prototypes(self, output: Output, batch: Batch) -> None:
         """Called after every training step: models that classify by prototypes move them. The others do nothing."""
+
+    def compile_trunk(self) -> None:
+        """Compile the trunk's blocks for training; evaluation, with batches of all sizes, goes on as it is."""
+        if not hasattr(self, "_view"):
+            raise ValueError(f"{type(self).__name__} has no trunk to compile; set training.compile=false")
+        self._compiled = CompiledTrunk(self._view)
+
+    @property
+    def trunk_view(self) -> Trunk:
+        """The trunk taken apart, compiled if that is wanted now."""
+        return self._view if self._compiled is None or not torch.is_grad_enabled() else self._compiled
 
     def run_block(self, block: Callable[[Tensor], T], x: Tensor) -> T:
         """block(x): one block of the trunk with what is exchanged in it, from tokens (3 B) x N x C."""

@@ -83,7 +83,7 @@ def patch_tokens(clip: CLIP, faces: Faces, modality: Modality) -> Array:
             x = trunk.embed(batch[modality.value][None], trunk.class_token[None], trunk.positions[None])
             for layer in range(trunk.layers):
                 x = x + trunk.attention(layer, x)
-                x = x + trunk.mlp(layer, trunk.norm(layer, x))
+                x = x + trunk.feed_forward(layer, x)[1]
             rows.append(x[:, 1:].double().numpy())
     return np.concatenate(rows)
 

@@ -51,6 +51,7 @@ class TrainingConfig:
     batch_size: int = 24  # triplets per step, over all ranks and micro-batches
     accumulate: int = 1  # micro-batches that a step is made of, one after the other: the same step in less memory
     activation_checkpointing: bool = False  # compute blocks again in backward passes: the same step in less memory
+    compile: bool = False  # torch.compile for the trunk's blocks in training: the same step, to rounding, in less time
     learning_rate: float = 6e-3  # after warm-up; chosen on the synthetic sources' validation lists
     weight_decay: float = 5e-5
     # "adam" normalises weight decay with the gradient: heads that hardly get one vanish; "sgd" is without momentum
@@ -302,6 +303,7 @@ FREE_TO_CHANGE = (
     "training.checkpoint_every",
     "training.accumulate",
     "training.activation_checkpointing",
+    "training.compile",
 )
 
 

@@ -16,6 +16,7 @@ from mmdg_lite.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
+from mmdg_lite.compilation import check_compiler
 from mmdg_lite.data.loader import loader
 from mmdg_lite.draws import BatchGenerator
 from mmdg_lite.evaluation import Scored, model_scorer, score
@@ -67,6 +68,9 @@ class Trainer:
         self.model.generator = self.generator = BatchGenerator(self.device)
         self.generator.manual_seed(config.seed)
         self.model.recompute = config.training.activation_checkpointing
+        if config.training.compile:
+            check_compiler(self.device)
+            self.model.compile_trunk()
         self.branches = self.model.branches()
         self.parameters = trainable(self.branches)
         settings = config.training

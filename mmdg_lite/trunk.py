@@ -48,16 +48,29 @@ class Trunk(ABC):
         """What is done to the tokens B x N x C before the first block."""
 
     @abstractmethod
-    def attention(self, layer: int, x: Tensor) -> Tensor:
+    def attention_of(self, block: Any, x: Tensor) -> Tensor:
         """Attn(LN1(x)) of a block, B x N x C, to be added to x."""
 
     @abstractmethod
-    def norm(self, layer: int, x: Tensor) -> Tensor:
+    def norm_of(self, block: Any, x: Tensor) -> Tensor:
         """LN2(x) of a block, B x N x C."""
 
     @abstractmethod
-    def mlp(self, layer: int, h: Tensor) -> Tensor:
+    def mlp_of(self, block: Any, h: Tensor) -> Tensor:
         """MLP of a block, from LN2's output, B x N x C, to be added to x."""
+
+    def attention(self, layer: int, x: Tensor) -> Tensor:
+        """`attention_of` the block of that number, from 0."""
+        return self.attention_of(self.blocks[layer], x)
+
+    def feed_forward(self, layer: int, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(LN2(x), MLP(LN2(x))) of the block of that number, each B x N x C; the second is to be added to x."""
+        return self.feed_forward_of(self.blocks[layer], x)
+
+    def feed_forward_of(self, block: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(LN2(x), MLP(LN2(x))) of a block."""
+        h = self.norm_of(block, x)
+        return h, self.mlp_of(block, h)
 
     @abstractmethod
     def leave(self, x: Tensor) -> Tensor:
@@ -104,19 +117,18 @@ class OpenClipTrunk(Trunk):
     def enter(self, x: Tensor) -> Tensor:
         return self.module.ln_pre(x)
 
-    def attention(self, layer: int, x: Tensor) -> Tensor:
+    def attention_of(self, block: Any, x: Tensor) -> Tensor:
         # written out: nn.MultiheadAttention gives the same numbers, and takes half as long again to differentiate
-        block, module = self.blocks[layer], self.blocks[layer].attn
+        module = block.attn
         projected = functional.linear(block.ln_1(x), module.in_proj_weight, module.in_proj_bias)  # B x N x 3 C
         q, k, v = rearrange(projected, "b n (s h e) -> s b h n e", s=3, h=module.num_heads)
         attended = functional.scaled_dot_product_attention(q, k, v)  # B x heads x N x C/heads
         return block.ls_1(module.out_proj(rearrange(attended, "b h n e -> b n (h e)")))
 
-    def norm(self, layer: int, x: Tensor) -> Tensor:
-        return self.blocks[layer].ln_2(x)
+    def norm_of(self, block: Any, x: Tensor) -> Tensor:
+        return block.ln_2(x)
 
-    def mlp(self, layer: int, h: Tensor) -> Tensor:
-        block = self.blocks[layer]
+    def mlp_of(self, block: Any, h: Tensor) -> Tensor:
         return block.ls_2(block.mlp(h))
 
     def leave(self, x: Tensor) -> Tensor:
@@ -146,15 +158,13 @@ class TimmTrunk(Trunk):
     def enter(self, x: Tensor) -> Tensor:
         return self.module.norm_pre(x)
 
-    def attention(self, layer: int, x: Tensor) -> Tensor:
-        block = self.blocks[layer]
+    def attention_of(self, block: Any, x: Tensor) -> Tensor:
         return block.ls1(block.attn(block.norm1(x)))
 
-    def norm(self, layer: int, x: Tensor) -> Tensor:
-        return self.blocks[layer].norm2(x)
+    def norm_of(self, block: Any, x: Tensor) -> Tensor:
+        return block.norm2(x)
 
-    def mlp(self, layer: int, h: Tensor) -> Tensor:
-        block = self.blocks[layer]
+    def mlp_of(self, block: Any, h: Tensor) -> Tensor:
         return block.ls2(block.mlp(h))
 
     def leave(self, x: Tensor) -> Tensor:
@@ -177,15 +187,15 @@ class TorchvisionTrunk(Trunk):
     def enter(self, x: Tensor) -> Tensor:
         return x
 
-    def attention(self, layer: int, x: Tensor) -> Tensor:
-        h = self.blocks[layer].ln_1(x)
-        return self.blocks[layer].self_attention(h, h, h, need_weights=False)[0]
+    def attention_of(self, block: Any, x: Tensor) -> Tensor:
+        h = block.ln_1(x)
+        return block.self_attention(h, h, h, need_weights=False)[0]
 
-    def norm(self, layer: int, x: Tensor) -> Tensor:
-        return self.blocks[layer].ln_2(x)
+    def norm_of(self, block: Any, x: Tensor) -> Tensor:
+        return block.ln_2(x)
 
-    def mlp(self, layer: int, h: Tensor) -> Tensor:
-        return self.blocks[layer].mlp(h)
+    def mlp_of(self, block: Any, h: Tensor) -> Tensor:
+        return block.mlp(h)
 
     def leave(self, x: Tensor) -> Tensor:
         return self.module.encoder.ln(x)

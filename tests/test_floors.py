@@ -14,7 +14,7 @@ FLOORS: dict[int, str] = {
     1: "uncertainty attention adapters prompts templates projection regrad prototypes metrics calibration convolution "
     "causal_text recomputation backward flattened gram_weights ogm_ge aggregators balancing modulation "
     "regrad_rule released_modulation rule_comparison",
-    2: "clip clip_weights models mmdg multimodal released trunk",
+    2: "clip clip_weights models mmdg multimodal released trunk compilation",
     3: "data data.*",
     4: "scores results runs methods plugins checkpoints evaluation trainer training training_step training_log "
     "linear_probe setting_data rescoring regrad_study",

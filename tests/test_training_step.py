@@ -1,7 +1,10 @@
 """A step divided into parts is the step of the whole batch; the ways to need less memory or time change no number."""
 
+import shutil
+
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from mmdg_lite.configuration import ConfigurationError
 from mmdg_lite.data.loader import loader
@@ -114,3 +117,30 @@ def test_blocks_that_are_computed_again_keep_little():
     )
     print(f"a forward pass keeps {kept} bytes, {again} with activation checkpointing")
     assert again < kept / 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch.compile asks for it, and hides the warning itself
+@pytest.mark.parametrize("method, again", [("mmdg++", False), ("mmdg++", True), ("mmdg", False)])
+def test_a_compiled_trunk_takes_the_same_steps(method, again, tmp_path):
+    """In float64, so that what compiling does to rounding is far below the bound; also with blocks computed again."""
+    if shutil.which("g++") is None and shutil.which("clang++") is None:
+        pytest.skip("torch.compile needs a C++ compiler, and neither g++ nor clang++ is on the path")
+    options = EXACT | {"steps": 3, "activation_checkpointing": again}
+    plain = trained(tmp_path / "1", method, **options)
+    torch._dynamo.reset()  # graphs of another test would do for this one
+    before = counters["stats"]["unique_graphs"]
+    compiled = trained(tmp_path / "2", method, compile=True, **options)
+    assert counters["stats"]["unique_graphs"] >= before + 2
+    assert_same_training(plain, compiled, bound=1e-8)
+
+
+def test_where_nothing_can_be_compiled_training_says_what_is_missing(tmp_path, monkeypatch):
+    def missing(*_, **__):
+        raise RuntimeError("InvalidCxxCompiler: no working C++ compiler found")
+
+    monkeypatch.setattr(torch, "compile", missing)
+    with pytest.raises(
+        RuntimeError, match=r"training\.compile needs .* a C\+\+ compiler such as g\+\+: install it, or"
+    ):
+        trained(tmp_path, compile=True)

@@ -51,7 +51,7 @@ def run(view, images, class_tokens, positions):
     x = view.embed(images, class_tokens, positions)
     for layer in range(view.layers):
         x = x + view.attention(layer, x)
-        x = x + view.mlp(layer, view.norm(layer, x))
+        x = x + view.feed_forward(layer, x)[1]
     return view.leave(x[:, 0])
 
 
