@@ -372,3 +372,12 @@ def test_history_survives_a_cut_off_last_line_only(make_run):
     path.write_text('{"event": \n' + path.read_text())
     with pytest.raises(ValueError, match="line 1: not JSON"):
         read_history(run)
+
+
+def test_differences_from_another_reference(p1):
+    """The same pairs, the other way round; without a run of the reference there is nothing to compare."""
+    frame = collect(p1)
+    [row], [turned] = (paired(frame, "P1", reference=name).to_dict("records") for name in ("fusion", "mmdg++"))
+    assert turned["method"] == "Plain fusion" and turned["pairs"] == row["pairs"]
+    assert float(turned["difference"]) == -float(row["difference"])
+    assert paired(frame, "P1", reference="mmdg").empty
