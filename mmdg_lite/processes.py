@@ -54,7 +54,8 @@ def ranks(device: torch.device) -> Iterator[torch.device]:
         return
     device = _own_device(device)
     store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
-    store = dist.PrefixStore("mmdg_lite", store)
+    meeting = (store.add("mmdg_lite/joined", 1) - 1) // size  # what an earlier group left in the store is not read
+    store = dist.PrefixStore(f"mmdg_lite/{meeting}", store)
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     try:

@@ -20,7 +20,7 @@ import torch
 from open_clip import CLIP
 from torch import Tensor
 
-from mmdg_lite import models, regrad
+from mmdg_lite import backward, models, regrad
 from mmdg_lite.clip import clip_config, describe, load_clip
 from mmdg_lite.evaluation import autocast, model_scorer
 from mmdg_lite.modality import MODALITIES
@@ -143,7 +143,7 @@ class Parts:
         with ExitStack() as stack:
             for owner, attribute, name in (
                 (models, "all_at_once", "forward pass: adapters"),
-                (regrad, "gradients_of", "backward passes"),
+                (backward, "gradients_of", "backward passes"),
                 (regrad, "modulate", "ReGrad's modulation"),
                 (step.model, "forward", "forward pass"),
                 (step.optimiser, "step", "optimiser"),
