@@ -64,8 +64,8 @@ def main() -> None:
     before, rows = os.getloadavg()[0], table()
     conditions = (
         f"{MOVES} moves each, in the kernel from the control's new value to the picture, two threads, "
-        f"{processor()}, PyTorch {torch.__version__.partition('+')[0]}. The machine's two cores were shared with other "
-        f"work (load average {before:.1f} before, {os.getloadavg()[0]:.1f} after). Own time is that of all threads. "
+        f"{processor()}, PyTorch {torch.__version__.partition('+')[0]}. Load average {before:.1f} "
+        f"before, {os.getloadavg()[0]:.1f} after. Own time is that of all threads. "
         "Written by `python -m tests.benchmarks.explorers`."
     )
     text = f"{conditions}\n\n{rows}"
