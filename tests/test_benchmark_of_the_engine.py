@@ -47,8 +47,15 @@ def test_tables_at_tiny_size() -> None:
     rows = [line.split("|")[1:-1] for line in engine.time_table(BENCH, repeats=1).splitlines()]
     assert [row[0].strip() for row in rows[2:6]] == ["T", "F", "training step", "inference"]
     assert float(rows[2][2]) == 1 and float(rows[3][3]) == 1
-    memory = engine.memory_table(BENCH).splitlines()
-    assert float(memory[-1].split("|")[3]) > 1  # a step keeps what the trunk keeps, and more
+    options = {name: given for name, given in engine.OPTIONS.items() if not given.get("compiled")}
+    assert len(engine.options_table(BENCH, 1, options).splitlines()) == 2 + len(options)
+
+
+def test_memory_at_tiny_size() -> None:
+    rows = engine.memory_table(replace(BENCH, image_size=64, batch=8)).splitlines()[2:]
+    plain, step, checkpointed = (float(row.split("|")[3]) for row in rows)
+    assert plain == 1 < step  # a step keeps what the trunk keeps, and more
+    assert checkpointed < step
 
 
 def test_every_point_of_the_curves_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ and the total).
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from mmdg_lite import backward, models, regrad
 from mmdg_lite.clip import clip_config, describe, load_clip
+from mmdg_lite.compilation import check_compiler
 from mmdg_lite.evaluation import autocast, model_scorer
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.models import MMDGPlusPlus
@@ -92,14 +93,24 @@ class PlainTrunk:
 
 
 class Step:
-    """A training step of MMDG++ as the trainer makes it, and its inference."""
+    """A training step of MMDG++ as the trainer makes it, and its inference.
 
-    def __init__(self, bench: Bench, *, rule: Any = "regrad") -> None:
+    Args:
+        bench: what and where.
+        rule: how gradients are balanced.
+        recompute: with activation checkpointing.
+        compiled: with the trunk's blocks compiled.
+    """
+
+    def __init__(self, bench: Bench, *, rule: Any = "regrad", recompute: bool = False, compiled: bool = False) -> None:
         self.bench = bench
         clip = bench.build_clip()
         self.batch = bench.given(describe(clip).image_size)
         self.model = MMDGPlusPlus(clip, bench.sources, **dict(bench.model)).to(bench.device)
         self.model.generator = torch.Generator(bench.device).manual_seed(0)
+        self.model.recompute = recompute
+        if compiled:
+            self.model.compile_trunk()
         self.branches = self.model.branches()
         self.regrad = ReGrad(rule=rule)
         self.optimiser = torch.optim.AdamW([p for p, _ in self.branches if p.requires_grad], lr=1e-5)
@@ -190,13 +201,33 @@ def time_table(bench: Bench, repeats: int) -> str:
     return "\n".join(rows)
 
 
+OPTIONS: dict[str, dict[str, bool]] = {
+    "training step": {},
+    "training step, activation checkpointing": {"recompute": True},
+    "training step, compiled trunk": {"compiled": True},
+}
+"""Ways to make the same step, by the name of their row: options of `Step`."""
+
+
+def options_table(bench: Bench, repeats: int, options: Mapping[str, Mapping[str, bool]] = OPTIONS) -> str:
+    """Markdown: seconds of a step made in each of the ways, in turn."""
+    works: dict[str, Work] = {name: Step(bench, **given).train for name, given in options.items()}
+    seconds = fastest_of_each(works, repeats, bench.device)
+    plain = next(iter(seconds.values()))
+    rows = ["| what | seconds | times the plain step |", "|---|---|---|"]
+    return "\n".join([*rows, *(f"| {name} | {value:.3g} | {value / plain:.2f} |" for name, value in seconds.items())])
+
+
 def memory_table(bench: Bench) -> str:
     """Markdown: peak memory of a training step against plain open_clip's forward and backward pass."""
     base = peak_on(bench.device, partial(PlainTrunk(bench).forward_and_backward, 1))
-    peak = peak_on(bench.device, Step(bench).train)
     rows = ["| peak memory | MiB | times plain |", "|---|---|---|"]
     rows += [f"| plain open_clip, forward and backward | {base:.0f} | 1 |"]
-    return "\n".join([*rows, f"| training step | {peak:.0f} | {peak / base:.2f} |"])
+    for name, options in OPTIONS.items():
+        if not options.get("compiled"):
+            peak = peak_on(bench.device, Step(bench, **options).train)
+            rows.append(f"| {name} | {peak:.0f} | {peak / base:.2f} |")
+    return "\n".join(rows)
 
 
 def conditions(bench: Bench) -> str:
@@ -220,9 +251,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     given = parser.parse_args()
     torch.manual_seed(0)
+    check_compiler(given.device)
     bench = Bench(batch=given.batch, device=given.device)
     text = f"{conditions(bench)} Least of {given.repeats} executions in turn. "
     text += f"Written by `python -m tests.benchmarks.engine`.\n\n{time_table(bench, given.repeats)}"
+    text += f"\n\nWays to make the same step:\n\n{options_table(bench, given.repeats)}"
     if given.memory_batch:
         large = replace(bench, batch=given.memory_batch)
         text += f"\n\nPeak of PyTorch's allocations, batch {large.batch}:\n\n{memory_table(large)}"
