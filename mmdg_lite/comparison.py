@@ -15,11 +15,10 @@ from mmdg_lite.plots import det, hter_by_target, risk_coverage_curves, roc, save
 from mmdg_lite.results import collect, finished_runs, read_history
 from mmdg_lite.runs import RunFolder
 from mmdg_lite.scores import Scores, read_scores
-from mmdg_lite.significance import Comparison, compare
+from mmdg_lite.significance import SIGNIFICANT, Comparison, compare, pairs_in_common
 from mmdg_lite.table_text import grid
 from mmdg_lite.tables import METRICS, Table, display_name, in_order
 
-SIGNIFICANT = 0.05
 POINTS = {"hter": "HTER at the validation threshold", "hter_at_eer": "HTER at the equal-error point", "auc": "AUC"}
 
 
@@ -149,8 +148,7 @@ def differences(frame: pd.DataFrame, *, method: str = "mmdg++") -> pd.DataFrame:
 
 def reading(comparison: Comparison) -> str:
     """A comparison in a word: better or worse where interval and test agree on it, else undecided."""
-    excludes_zero = comparison.low > 0 or comparison.high < 0
-    if not excludes_zero or comparison.p_value >= SIGNIFICANT:
+    if not comparison.decided:
         return "undecided"
     lower = comparison.difference < 0
     return "better" if lower == (comparison.metric != "auc") else "worse"
@@ -171,7 +169,8 @@ def facts(frame: pd.DataFrame, *, method: str = "mmdg++") -> list[str]:
     ]
     others = [name for name in in_order(rows["method"]) if name != method]
     if method in set(rows["method"]):
-        sentences += [_sentence(compare(rows, method, other)) for other in others if _pairs(rows, method, other) > 1]
+        known = [name for name in others if pairs_in_common(rows, method, name) > 1]
+        sentences += [_sentence(compare(rows, method, name)) for name in known]
     means = rows.pivot_table(index="target", columns="method", values="hter")
     best = means.idxmin(axis=1)
     lowest = means.min(axis=1)
@@ -248,11 +247,6 @@ def _one_seed(frame: pd.DataFrame, target: str, *, seed: int | None) -> pd.DataF
 def _thresholds(frame: pd.DataFrame, target: str, *, seed: int | None) -> dict[str, float]:
     """Of each method's run that `curves` takes: the threshold fixed on its validation scores, by printed name."""
     return {display_name(str(name)): at for name, at in _one_seed(frame, target, seed=seed)["threshold"].items()}
-
-
-def _pairs(rows: pd.DataFrame, method: str, other: str) -> int:
-    keys = ["setting", "target", "seed"]
-    return len(rows[rows["method"] == method].merge(rows[rows["method"] == other], on=keys))
 
 
 def _sentence(c: Comparison) -> str:

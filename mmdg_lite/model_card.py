@@ -11,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from mmdg_lite.configuration import read_json, write_json, write_text
+from mmdg_lite.configuration import read_json, write_json
+from mmdg_lite.marked_text import rewrite_measured_part
 from mmdg_lite.quickstart import ASSETS, RECORD, Record
 from mmdg_lite.results import collect, collect_species
 from mmdg_lite.table_text import grid, interval, percent
 
-START, END = "<!-- measured: start -->", "<!-- measured: end -->"
 ROOT = Path(__file__).resolve().parents[1]
 RATES = ("hter", "hter_low", "hter_high", "hter_at_eer", "auc", "apcer", "bpcer", "acer")
 
@@ -84,15 +84,6 @@ def card_text(report: dict[str, Any]) -> str:
     )
 
 
-def write_card(report: dict[str, Any], card: str | Path) -> None:
-    """Replace what stands between the card's two marks. Raises ValueError if a mark is absent."""
-    text = Path(card).read_text(encoding="utf-8")
-    if START not in text or END not in text:
-        raise ValueError(f"{card} lacks the marks {START} and {END}: put them where the tables belong")
-    before, after = text.split(START)[0], text.split(END)[1]
-    write_text(card, f"{before}{START}\n{card_text(report)}\n{END}{after}")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; the defaults renew the committed card."""
     parser = argparse.ArgumentParser(prog="python -m mmdg_lite.model_card", description=measure.__doc__)
@@ -102,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     report = measure(options.run)
     write_json(options.report, report)
-    write_card(report, options.card)
+    rewrite_measured_part(options.card, card_text(report))
     print(options.report, options.card, sep="\n")
     return 0
 

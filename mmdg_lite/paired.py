@@ -3,7 +3,7 @@
 import pandas as pd
 
 from mmdg_lite.aggregation import display_name, in_order, select
-from mmdg_lite.significance import compare
+from mmdg_lite.significance import compare, pairs_in_common
 from mmdg_lite.table_text import interval
 
 REFERENCE = "fusion"
@@ -17,11 +17,9 @@ def paired(frame: pd.DataFrame, protocol: str, *, metric: str = "hter", referenc
     sign-flip test over pairs) and pairs. Tests are not corrected for their number.
     """
     rows = select(frame, protocol).assign(protocol=protocol)
-    pairs = ["setting", "target", "missing", "seed"]
-    ours = rows[rows["method"] == reference][pairs]
     table = []
     for method in in_order(rows["method"]):
-        if method == reference or rows[rows["method"] == method].merge(ours, on=pairs).empty:
+        if method == reference or not pairs_in_common(rows, method, reference):
             continue
         c = compare(rows, method, reference, metric=metric)
         table.append(

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import permutation_test
 
+SIGNIFICANT = 0.05
 PAIR = ["setting", "target", "missing", "seed"]
 
 
@@ -21,6 +22,17 @@ class Comparison:
     low: float  # 95 % bootstrap interval of the mean difference, targets resampled as a whole; NaN for one target
     high: float
     p_value: float  # two-sided sign-flip test on the pairs
+
+    @property
+    def decided(self) -> bool:
+        """Whether interval and test agree that there is a difference."""
+        return (self.low > 0 or self.high < 0) and self.p_value < SIGNIFICANT
+
+
+def pairs_in_common(frame: pd.DataFrame, method: str, reference: str) -> int:
+    """How many (setting, target, missing, seed) both methods have in rows of `results.collect` of one protocol."""
+    first, second = (frame.loc[frame["method"] == name, PAIR] for name in (method, reference))
+    return len(first.merge(second, on=PAIR))
 
 
 def compare(

@@ -1,0 +1,101 @@
+"""`python -m mmdg_lite.report`: which of the paper's claims hold, from the committed scores, into figures/REPORT.md.
+
+The page's discussion is written by hand; its numbers and verdicts stand between two marks and are computed here.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mmdg_lite.ablations import NOT_RUN, coverage
+from mmdg_lite.claims import CLAIMS, findings, verdict
+from mmdg_lite.convergence import second_half
+from mmdg_lite.marked_text import rewrite_measured_part
+from mmdg_lite.results import collect
+from mmdg_lite.significance import SIGNIFICANT
+from mmdg_lite.table_text import grid
+from mmdg_lite.training_dynamics import dynamics
+
+ROOT = Path(__file__).resolve().parents[1]
+SCORES, PAGE = ROOT / "figures" / "scores", ROOT / "figures" / "REPORT.md"
+
+
+def measured(frame: pd.DataFrame) -> str:
+    """The measured part of the report as Markdown.
+
+    Args:
+        frame: rows of `results.collect`, of one profile and kind of data.
+
+    Raises:
+        ValueError: several profiles or kinds of data.
+    """
+    found = findings(frame)
+    parts = [about(frame), grid(verdicts(found))]
+    for claim in CLAIMS:
+        mine = found[found["claim"] == claim.name]
+        parts += [f"### {claim.name}", f"*{claim.statement}*", grid(mine.drop(columns="claim"))]
+    parts += ["### What the training logs show", grid(_rounded(dynamics(frame)))]
+    parts += ["### Whether training was long enough", grid(second_half(frame).drop(columns="profile"))]
+    there = coverage(frame)
+    absent = there[(there.drop(columns="method") == NOT_RUN).any(axis=1)]
+    parts += ["### What was not run", grid(absent)]
+    return "\n\n".join(parts)
+
+
+def about(frame: pd.DataFrame) -> str:
+    """One sentence on the runs. Raises ValueError for several profiles or kinds of data."""
+    for column in ("profile", "data"):
+        if frame[column].nunique() != 1:
+            raise ValueError(f"report on one {column} at a time, not on {', '.join(sorted(set(frame[column])))}")
+    p1 = frame[(frame["protocol"] == "P1") & (frame["missing"] == "")]
+    faces = int((p1["live"] + p1["spoof"]).median())
+    runs = frame.drop_duplicates("run")
+    return (
+        f"{len(runs)} runs of profile {frame['profile'].iloc[0]} on {frame['data'].iloc[0]} data, "
+        f"{runs['seconds'].sum() / 3600:.1f} hours of computing; {faces} test faces per target domain. Differences are "
+        "in percentage points (of the imbalance in percent of the mean loss), their intervals are over targets, and a "
+        f"contrast counts as decided where interval and sign-flip test (p < {SIGNIFICANT}) agree. The tests are not "
+        "corrected for their number."
+    )
+
+
+def verdicts(found: pd.DataFrame) -> pd.DataFrame:
+    """A row per claim: the verdict and how many of its contrasts say what."""
+    rows = []
+    for claim in CLAIMS:
+        mine = found[found["claim"] == claim.name]
+        counts = mine["finding"].value_counts()
+        rows.append(
+            {
+                "claim": claim.name,
+                "verdict": verdict(mine),
+                "contrasts": ", ".join(f"{number} {finding}" for finding, number in sorted(counts.items())),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Numbers with three decimals as text, empty where there is none."""
+    numbers = frame.select_dtypes("float").columns
+    text = {name: frame[name].map(lambda value: "" if pd.isna(value) else f"{value:.3f}") for name in numbers}
+    return frame.assign(**text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; the defaults renew the committed page."""
+    parser = argparse.ArgumentParser(prog="python -m mmdg_lite.report", description=measured.__doc__)
+    parser.add_argument("--scores", type=Path, default=SCORES, help="folder of finished runs")
+    parser.add_argument("--profile", default="full", help="of the runs that are reported on")
+    parser.add_argument("--page", type=Path, default=PAGE, help="Markdown page with the two marks")
+    options = parser.parse_args(arguments)
+    frame = collect(options.scores, progress=True)
+    rewrite_measured_part(options.page, measured(frame[frame["profile"] == options.profile]))
+    print(options.page)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
