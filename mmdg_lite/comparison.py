@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from mmdg_lite.configuration import write_bytes, write_json
 from mmdg_lite.plots import det, hter_by_target, risk_coverage_curves, roc, save, training_balance
 from mmdg_lite.results import collect, finished_runs, read_history
-from mmdg_lite.runs import RunFolder
+from mmdg_lite.run_folder import RunFolder
 from mmdg_lite.scores import Scores, read_scores
 from mmdg_lite.significance import SIGNIFICANT, Comparison, compare, pairs_in_common
 from mmdg_lite.table_text import grid

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 
 from mmdg_lite.aggregation import display_name
-from mmdg_lite.results import finished_runs, read_run
+from mmdg_lite.configuration import read_json
+from mmdg_lite.results import read_history
 from mmdg_lite.run_report import validations
+from mmdg_lite.runs import RunConfig
 
 
 def second_half(frame: pd.DataFrame) -> pd.DataFrame:
@@ -36,29 +38,44 @@ def second_half(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def longer(runs: str | Path, longer_runs: str | Path) -> pd.DataFrame:
-    """The same training with more steps: a row per run below `longer_runs` that has its like in `runs`.
+def trainings(folder: str | Path) -> pd.DataFrame:
+    """What trainings of different sizes come to on their sources' validation lists, a row each.
 
-    Alike are runs of one protocol, setting, method and seed. Columns: what was run, both numbers of steps, and the
-    lowest validation EER (percent) and cross-entropy (nats) of both.
+    `folder`: run folders at any depth, of which only config.json and metrics.jsonl are read. Columns: setting, method,
+    seed, faces per source, batch, learning rate, steps and epochs; the lowest validation EER (percent) and
+    cross-entropy (nats) with the step of each. Raises FileNotFoundError when there is none, and ValueError, naming the
+    folder, for one that was not trained to its end.
     """
-    shorter = {_what(run): run for run in finished_runs(runs)}
     rows = []
-    for run in finished_runs(longer_runs):
-        if (like := shorter.get(_what(run))) is None:
-            continue
-        _, setting, method, seed = _what(run)
-        row = {"setting": setting, "method": display_name(method), "seed": seed}
-        for steps, looks in sorted((int(read_run(r)[1]["steps"]), validations(r)) for r in (like, run)):
-            row[f"EER, {steps} steps"] = round(100 * float(looks["eer"].min()), 2)
-            row[f"cross-entropy, {steps} steps"] = round(float(looks["loss"].min()), 3)
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _what(run: Path) -> tuple[str, str, str, int]:
-    config, _ = read_run(run)
-    return config["protocol"], config["setting"], config["method"], config["seed"]
+    for path in sorted(Path(folder).rglob("config.json")):
+        config = read_json(RunConfig, path)
+        looks, settings = read_history(path.parent, event="validation"), config.training
+        if looks.empty or looks["step"].max() != settings.steps:
+            raise ValueError(
+                f"{path.parent} was not trained to its last step, {settings.steps}: go on with it, or delete it"
+            )
+        faces = config.data.train_samples
+        at = {name: int(looks[name].to_numpy().argmin()) for name in ("eer", "loss")}
+        rows.append(
+            {
+                "setting": config.setting,
+                "method": display_name(config.method),
+                "seed": config.seed,
+                "faces per source": faces,
+                "batch": settings.batch_size,
+                "learning rate": settings.learning_rate,
+                "steps": settings.steps,
+                "epochs": round(settings.steps * settings.batch_size / (faces * len(config.domains.sources)), 1),
+                "EER": round(100 * float(looks["eer"].iloc[at["eer"]]), 2),
+                "at step": int(looks["step"].iloc[at["eer"]]),
+                "cross-entropy": round(float(looks["loss"].iloc[at["loss"]]), 3),
+                "its step": int(looks["step"].iloc[at["loss"]]),
+            }
+        )
+    if not rows:
+        raise FileNotFoundError(f"no run folder (with config.json) in {Path(folder).resolve()}")
+    order = ["setting", "method", "seed", "faces per source", "batch", "learning rate", "steps"]
+    return pd.DataFrame(rows).sort_values(order, kind="stable").reset_index(drop=True)
 
 
 def _late_gain(looks: pd.DataFrame) -> tuple[float, float]:

@@ -16,7 +16,8 @@ from filelock import FileLock
 
 from mmdg_lite.configuration import write_json, write_text
 from mmdg_lite.notebooks import NotebookFailed, execute
-from mmdg_lite.runs import RunConfig, RunFolder
+from mmdg_lite.run_folder import RunFolder
+from mmdg_lite.runs import RunConfig
 
 CURRENT, FAILURE = "execution.json", "failure.txt"  # in a run's folder
 

@@ -14,8 +14,9 @@ from mmdg_lite.execution import Outcome, PlannedRun, execute_run
 from mmdg_lite.methods import method as find_method
 from mmdg_lite.plugins import load_plugin
 from mmdg_lite.progress_table import ProgressTable
+from mmdg_lite.run_folder import RunFolder
 from mmdg_lite.run_times import RunTimes
-from mmdg_lite.runs import RunFolder, configure
+from mmdg_lite.runs import configure
 
 TRAINING_NOTEBOOK = "06_training.ipynb"
 

@@ -14,7 +14,8 @@ from mmdg_lite.data.dataset import FaceDataset
 from mmdg_lite.evaluation import Scored, clip_features
 from mmdg_lite.metrics import evaluate_scores
 from mmdg_lite.modality import Modality
-from mmdg_lite.runs import RunConfig, RunFolder, resolve_device
+from mmdg_lite.run_folder import RunFolder
+from mmdg_lite.runs import RunConfig, resolve_device
 from mmdg_lite.setting_data import SettingData
 
 STRENGTHS = tuple(10.0**power for power in range(-4, 3))

@@ -31,8 +31,9 @@ from mmdg_lite.multimodal import MultimodalModel
 from mmdg_lite.outputs import Output
 from mmdg_lite.pictures import certainty_maps
 from mmdg_lite.results import read_run
+from mmdg_lite.run_folder import RunFolder
 from mmdg_lite.run_report import command_line
-from mmdg_lite.runs import RunConfig, RunFolder, resolve_device
+from mmdg_lite.runs import RunConfig, resolve_device
 from mmdg_lite.scores import Scores
 
 ASSETS = Path(__file__).parent / "assets"

@@ -24,7 +24,8 @@ from mmdg_lite.multimodal import MultimodalModel
 from mmdg_lite.outputs import losses
 from mmdg_lite.regrad import ReGrad, Report
 from mmdg_lite.rule_comparison import TITLES, Effect, available, effect
-from mmdg_lite.runs import RunConfig, RunFolder
+from mmdg_lite.run_folder import RunFolder
+from mmdg_lite.runs import RunConfig
 from mmdg_lite.setting_data import SettingData
 from mmdg_lite.trainer import Trainer
 

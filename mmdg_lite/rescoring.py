@@ -11,7 +11,8 @@ from mmdg_lite.data.dataset import live_and_species
 from mmdg_lite.evaluation import TEST_MISSING, model_scorer, score, score_file
 from mmdg_lite.models import build
 from mmdg_lite.results import read_run
-from mmdg_lite.runs import DataConfig, RunFolder, resolve_device
+from mmdg_lite.run_folder import RunFolder
+from mmdg_lite.runs import DataConfig, resolve_device
 from mmdg_lite.setting_data import load_domain
 
 

@@ -23,7 +23,8 @@ from mmdg_lite.modality import MODALITIES
 from mmdg_lite.pictures import contact_sheet
 from mmdg_lite.plots import score_histogram, training_balance
 from mmdg_lite.results import TEST_FILE, read_history
-from mmdg_lite.runs import FREE_TO_CHANGE, RunConfig, RunFolder, configure
+from mmdg_lite.run_folder import FREE_TO_CHANGE, RunFolder
+from mmdg_lite.runs import RunConfig, configure
 from mmdg_lite.scores import Scores, read_scores
 from mmdg_lite.setting_data import SettingData
 

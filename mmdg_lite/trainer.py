@@ -27,7 +27,8 @@ from mmdg_lite.models import build
 from mmdg_lite.out_of_memory import OutOfMemory, is_out_of_memory, largest_that_fits
 from mmdg_lite.processes import any_rank, count, from_first, gathered, number
 from mmdg_lite.regrad import ReGrad, trainable
-from mmdg_lite.runs import RunConfig, RunFolder, resolve_device
+from mmdg_lite.run_folder import RunFolder
+from mmdg_lite.runs import RunConfig, resolve_device
 from mmdg_lite.setting_data import SettingData
 from mmdg_lite.training_log import TrainingLog, plain, training_record
 from mmdg_lite.training_step import passes, try_passes

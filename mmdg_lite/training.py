@@ -15,7 +15,8 @@ from mmdg_lite.methods import method
 from mmdg_lite.modality import Modality
 from mmdg_lite.plugins import load_recorded
 from mmdg_lite.processes import from_first, gathered, number, ranks, started
-from mmdg_lite.runs import UNDIVIDED, RunConfig, RunFolder, resolve_device
+from mmdg_lite.run_folder import RunFolder
+from mmdg_lite.runs import UNDIVIDED, RunConfig, resolve_device
 from mmdg_lite.setting_data import SettingData, load_setting
 from mmdg_lite.trainer import Trainer
 
@@ -31,7 +32,7 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
 
     Args:
         config: the run's configuration; a folder that holds another one is refused.
-        folder: see `runs.RunFolder`; a finished run is left as it is.
+        folder: see `run_folder.RunFolder`; a finished run is left as it is.
         progress: show progress bars.
         data: the setting's data sets, if they are loaded already.
 

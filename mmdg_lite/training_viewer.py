@@ -43,9 +43,9 @@ def picture(histories: Mapping[str, pd.DataFrame], *, window: int = 1) -> Figure
         raise ValueError("choose at least one run")
     if window < 1:
         raise ValueError(f"the window is {window}: choose 1 logged step or more")
-    figure = new_figure((min(3.3 * len(histories) + 0.6, 12), 7.2))
+    figure = new_figure((min(3.3 * len(histories) + 0.72, 12), 7.2))
     figure.set_layout_engine("none")
-    edges = {"left": 1.0 / figure.get_figwidth(), "right": 0.98, "top": 0.92, "bottom": 0.07}
+    edges = {"left": 1.12 / figure.get_figwidth(), "right": 0.98, "top": 0.92, "bottom": 0.07}
     spaces = edges | {"hspace": 0.18, "wspace": 0.08}
     grid = figure.subplots(len(PANELS), len(histories), squeeze=False, sharex="col", sharey="row", gridspec_kw=spaces)
     for column, (name, history) in enumerate(histories.items()):

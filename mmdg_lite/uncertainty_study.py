@@ -39,7 +39,7 @@ from mmdg_lite.region_detection import (
     unusual_contrast,
 )
 from mmdg_lite.results import read_run
-from mmdg_lite.runs import RunFolder
+from mmdg_lite.run_folder import RunFolder
 
 OUT = Path(__file__).resolve().parents[1] / "figures" / "uncertainty"
 TARGET, SOURCES = "W", "CPS"

@@ -6,7 +6,6 @@ import pytest
 
 from mmdg_lite import claims, report
 from mmdg_lite.claims import CLAIMS, findings, verdict
-from mmdg_lite.marked_text import measured_part
 from mmdg_lite.methods import METHODS
 from mmdg_lite.results import collect, read_history
 from mmdg_lite.training_dynamics import dynamics, imbalance

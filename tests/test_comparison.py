@@ -8,7 +8,8 @@ import pytest
 from mmdg_lite import comparison
 from mmdg_lite.configuration import write_json
 from mmdg_lite.results import collect
-from mmdg_lite.runs import RunFolder, configure
+from mmdg_lite.run_folder import RunFolder
+from mmdg_lite.runs import configure
 from mmdg_lite.significance import Comparison
 from mmdg_lite.tables import table
 

@@ -1,4 +1,4 @@
-"""Whether training was long enough: the second half's gain, and the same run with more steps."""
+"""Whether training was long enough: the second half's gain, and trainings of different sizes."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mmdg_lite.convergence import longer, second_half
+from mmdg_lite.configuration import write_json
+from mmdg_lite.convergence import second_half, trainings
+from mmdg_lite.runs import configure
 
 LOOKS = [(10, 0.4, 0.9), (20, 0.3, 0.6), (30, 0.28, 0.5), (40, 0.29, 0.45)]
 
@@ -32,12 +34,22 @@ def test_the_gain_of_the_second_half(tmp_path: Path) -> None:
     assert row["cross-entropy gained"] == pytest.approx(0.15)
 
 
-def test_a_longer_run_stands_beside_its_like(tmp_path: Path) -> None:
-    a_run(tmp_path / "short" / "a", LOOKS)
-    a_run(tmp_path / "short" / "b", LOOKS, seed=1)
-    a_run(tmp_path / "long" / "a", [*LOOKS, (80, 0.25, 0.5)])
-    a_run(tmp_path / "long" / "alone", [*LOOKS, (80, 0.1, 0.1)], method="fusion")
-    (row,) = longer(tmp_path / "short", tmp_path / "long").to_dict("records")
-    assert (row["method"], row["seed"]) == ("MMDG++", 0)
-    assert (row["EER, 40 steps"], row["EER, 80 steps"]) == (28.0, 25.0)
-    assert (row["cross-entropy, 40 steps"], row["cross-entropy, 80 steps"]) == (0.45, 0.45)
+def test_trainings_of_different_sizes_side_by_side(tmp_path: Path) -> None:
+    for faces, steps in ((10, 40), (20, 40), (10, 20)):
+        run = a_run(tmp_path / f"{faces}-{steps}", [look for look in LOOKS if look[0] <= steps])
+        config = configure("full", data={"train_samples": faces}, training={"steps": steps, "batch_size": 3})
+        write_json(run / "config.json", config)
+    table = trainings(tmp_path)
+    assert list(zip(table["faces per source"], table["steps"], strict=True)) == [(10, 20), (10, 40), (20, 40)]
+    assert list(table["epochs"]) == [2.0, 4.0, 2.0]  # three sources
+    assert list(table["EER"]) == [30.0, 28.0, 28.0] and list(table["at step"]) == [20, 30, 30]
+    assert list(table["cross-entropy"]) == [0.6, 0.45, 0.45] and list(table["its step"]) == [20, 40, 40]
+
+
+def test_a_training_that_broke_off_is_refused(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "short", LOOKS)
+    write_json(run / "config.json", configure("full", training={"steps": 50}))
+    with pytest.raises(ValueError, match="short was not trained to its last step, 50"):
+        trainings(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no run folder"):
+        trainings(tmp_path / "elsewhere")

@@ -9,7 +9,7 @@ from mmdg_lite import linear_probe
 from mmdg_lite.clip import load_clip
 from mmdg_lite.evaluation import clip_features
 from mmdg_lite.linear_probe import STRENGTHS, fit_probe
-from mmdg_lite.runs import RunFolder
+from mmdg_lite.run_folder import RunFolder
 from mmdg_lite.setting_data import SettingData
 from tests.support.small_runs import small_config, small_data, small_dataset, small_run
 

@@ -13,8 +13,9 @@ from mmdg_lite.grid import TRAINING_NOTEBOOK, plan
 from mmdg_lite.methods import METHODS
 from mmdg_lite.models import register as register_architecture
 from mmdg_lite.plugins import PluginError, load_plugin
+from mmdg_lite.run_folder import RunFolder, differences
 from mmdg_lite.run_report import command_line, settings
-from mmdg_lite.runs import RunFolder, configure, differences
+from mmdg_lite.runs import configure
 
 RULE = """
 import torch

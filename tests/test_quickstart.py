@@ -13,7 +13,8 @@ from mmdg_lite.configuration import ConfigurationError, read_json
 from mmdg_lite.data.synthetic import render
 from mmdg_lite.doctor import shipped_weights
 from mmdg_lite.modality import Modality
-from mmdg_lite.runs import RunFolder, configure
+from mmdg_lite.run_folder import RunFolder
+from mmdg_lite.runs import configure
 from mmdg_lite.scores import read_scores
 from mmdg_lite.setting_data import load_domain
 from mmdg_lite.training import train

@@ -14,7 +14,7 @@ from mmdg_lite.regrad import ReGrad, Report
 from mmdg_lite.regrad_study import CERTAIN, Recording, Snapshot
 from mmdg_lite.results import read_history
 from mmdg_lite.rule_comparison import TITLES, available
-from mmdg_lite.runs import RunFolder
+from mmdg_lite.run_folder import RunFolder
 from mmdg_lite.trainer import Trainer
 from tests.support.small_runs import small_config, small_data
 from tests.support.toy import Toy

@@ -7,7 +7,8 @@ import pytest
 
 from mmdg_lite import run_report
 from mmdg_lite.results import read_history
-from mmdg_lite.runs import RunFolder, configure
+from mmdg_lite.run_folder import RunFolder
+from mmdg_lite.runs import configure
 from mmdg_lite.setting_data import load_setting
 from mmdg_lite.training import train
 

@@ -10,7 +10,8 @@ import torch
 from mmdg_lite.configuration import ConfigurationError, from_dict, read_json, to_dict, write_json
 from mmdg_lite.data.protocols import PROTOCOLS
 from mmdg_lite.methods import METHODS
-from mmdg_lite.runs import PROFILES, RunConfig, RunFolder, TrainingConfig, configure, differences, resolve_device
+from mmdg_lite.run_folder import RunFolder, differences
+from mmdg_lite.runs import PROFILES, RunConfig, TrainingConfig, configure, resolve_device
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -179,7 +180,8 @@ def test_a_damaged_configuration_is_named(tmp_path):
 
 def test_the_second_of_two_processes_is_refused(tmp_path):
     code = f"""
-from mmdg_lite.runs import RunFolder, configure
+from mmdg_lite.run_folder import RunFolder
+from mmdg_lite.runs import configure
 with RunFolder({str(tmp_path)!r}).claimed(configure("quick")):
     print("held", flush=True)
     input()

@@ -22,7 +22,7 @@ from mmdg_lite.modality import Modality
 from mmdg_lite.models import build
 from mmdg_lite.outputs import Losses
 from mmdg_lite.regrad import ReGrad
-from mmdg_lite.runs import RunFolder
+from mmdg_lite.run_folder import RunFolder
 from mmdg_lite.trainer import Interrupted, NonFiniteLoss, OutOfMemory, Trainer
 from mmdg_lite.training import train
 from tests.support.small_runs import SMALLEST_STATE, STEPS, small_config, small_data, small_run

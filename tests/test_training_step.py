@@ -10,7 +10,7 @@ from mmdg_lite.configuration import ConfigurationError
 from mmdg_lite.data.loader import loader
 from mmdg_lite.draws import BatchGenerator
 from mmdg_lite.models import build
-from mmdg_lite.runs import RunFolder
+from mmdg_lite.run_folder import RunFolder
 from mmdg_lite.trainer import Trainer
 from mmdg_lite.uncertainty import sample_moments
 from tests.support.small_runs import small_config, small_data, small_dataset

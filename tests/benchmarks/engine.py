@@ -20,7 +20,7 @@ import torch
 from open_clip import CLIP
 from torch import Tensor
 
-from mmdg_lite import backward, models, regrad
+from mmdg_lite import backward, mmdgplusplus, regrad
 from mmdg_lite.clip import clip_config, describe, load_clip
 from mmdg_lite.compilation import check_compiler
 from mmdg_lite.evaluation import autocast, model_scorer
@@ -153,7 +153,7 @@ class Parts:
         """While it lasts, a step's parts are timed."""
         with ExitStack() as stack:
             for owner, attribute, name in (
-                (models, "all_at_once", "forward pass: adapters"),
+                (mmdgplusplus, "all_at_once", "forward pass: adapters"),
                 (backward, "gradients_of", "backward passes"),
                 (regrad, "modulate", "ReGrad's modulation"),
                 (step.model, "forward", "forward pass"),
