@@ -27,6 +27,7 @@ def on_dask(
 ) -> Iterator[Outcome | None]:
     """Execute runs on Dask workers; yields outcomes as they come, and None about once a second in between.
 
+    Runs begin in the order given, so that what is cut short has its first runs finished.
     A run whose worker dies is given to another one, which goes on from the run's last state. Dask gives a run up, as
     a failed outcome, when several workers have died of it (`distributed.scheduler.allowed-failures`).
 
@@ -43,9 +44,12 @@ def on_dask(
     from distributed import wait  # slow to import
 
     with _client(workers, scheduler, environment or {}) as client:
+        group = uuid4().hex  # of one group, the runs wait at the scheduler and are taken in their order
         submitted = {
-            client.submit(execute_run, run, notebook, key=f"{run.config.name}-{uuid4().hex}", pure=False): run
-            for run in runs
+            client.submit(
+                execute_run, run, notebook, key=(group, run.config.name, place), priority=-place, pure=False
+            ): run
+            for place, run in enumerate(runs)
         }
         pending = set(submitted)
         try:

@@ -18,7 +18,7 @@ import pytest
 
 from mmdg_lite.configuration import to_dict
 from mmdg_lite.dask_workers import LOOPBACK, on_dask
-from mmdg_lite.execution import PlannedRun
+from mmdg_lite.execution import FAILURE, PlannedRun
 from mmdg_lite.grid import TRAINING_NOTEBOOK, run_grid
 from mmdg_lite.results import read_history
 from tests.support.small_runs import STEPS, small_config, small_run
@@ -172,3 +172,13 @@ def test_an_address_without_a_scheduler_is_named(monkeypatch, tmp_path):
     address = f"tcp://{LOOPBACK}:{free_port()}"
     with pytest.raises(ConnectionError, match=f"no Dask scheduler answers at {address}"):
         next(on_dask(small_plan(tmp_path, seeds=[0]), tmp_path / "none.ipynb", workers=1, scheduler=address))
+
+
+@pytest.mark.timeout(300)
+def test_runs_begin_in_the_order_given(tmp_path):
+    missing = tmp_path / "no_such_notebook.ipynb"  # every run fails at once, and leaves its folder's traceback behind
+    runs = small_plan(tmp_path, seeds=(4, 0, 3, 1, 2, 5, 7, 6))
+    outcomes = [outcome for outcome in on_dask(runs, missing, workers=1) if outcome]
+    assert sorted(outcome.name for outcome in outcomes) == sorted(run.config.name for run in runs)
+    written = [(run.folder / FAILURE).stat().st_mtime_ns for run in runs]
+    assert written == sorted(written)
