@@ -1,8 +1,8 @@
 """Does certainty mean anything? Against spoilt regions of known place, against errors, and as calibration.
 
-`python -m mmdg_lite.uncertainty_study` measures every model there is: the shipped one (profile full) and the finished runs
-of `audit_runs` (60 steps), and writes a JSON file for each below figures/uncertainty. What is there is not measured
-again. `summary` and `errors` read them; notebook 09 draws them.
+`python -m mmdg_lite.uncertainty_study` measures every model there is: the shipped one (profile full) and the finished
+runs of `audit_runs` (60 steps), and writes a JSON file for each below figures/uncertainty. What is there is not
+measured again. `summary` and `errors` read them; notebook 09 draws them.
 """
 
 import argparse

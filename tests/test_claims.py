@@ -6,6 +6,7 @@ import pytest
 
 from mmdg_lite import claims, report
 from mmdg_lite.claims import CLAIMS, findings, verdict
+from mmdg_lite.marked_text import measured_part
 from mmdg_lite.methods import METHODS
 from mmdg_lite.results import collect, read_history
 from mmdg_lite.training_dynamics import dynamics, imbalance
@@ -114,3 +115,8 @@ def test_profiles_are_not_mixed(runs):
     frame = runs({"mmdg++": 0.3})
     with pytest.raises(ValueError, match="one profile at a time"):
         report.measured(frame.assign(profile=["quick"] + ["full"] * (len(frame) - 1)))
+
+
+def test_the_committed_report_is_what_the_committed_scores_give():
+    frame = collect(report.SCORES)
+    assert measured_part(report.PAGE) == report.measured(frame[frame["profile"] == "full"])
