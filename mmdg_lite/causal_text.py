@@ -65,8 +65,9 @@ class CausalText:
             weights = logits.masked_fill(prefix.hidden, float("-inf")).softmax(dim=-1)
             attended = weights[..., : self.longest] @ values + weights[..., self.longest :] @ v
             x = _rest_of_block(block, x, attended)
-        x = self.clip.ln_final(x[torch.arange(len(x), device=x.device), prefix.end])  # n x width
-        return x @ self.clip.text_projection.to(x.dtype)
+        last = x.gather(1, prefix.end[:, None, None].expand(-1, 1, x.shape[-1])).squeeze(1)  # n x width
+        last = self.clip.ln_final(last)
+        return last @ self.clip.text_projection.to(last.dtype)
 
     def _prefix(self, x: Tensor) -> _Prefix:
         """What is constant, made anew when weights, device or precision are no longer those it was made with."""

@@ -25,6 +25,12 @@ SENDERS = tuple(tuple(sender.index for sender in receiver.others) for receiver i
 """Indices of each receiver's two senders."""
 
 
+def of_senders(present: Tensor) -> Tensor:
+    """Each receiver's two senders' columns of B x 3 values, B x 3 x 2."""
+    columns = present.unbind(dim=1)
+    return torch.stack([torch.stack([columns[sender] for sender in two], dim=1) for two in SENDERS], dim=1)
+
+
 def one_by_one(
     adapters: Sequence[CrossAdapter],
     tokens: Tensor,
@@ -75,13 +81,15 @@ def all_at_once(
     noise: PairNoise | None = None,
     selection: Tensor | None = None,
     generator: torch.Generator | None = None,
+    complete: bool | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The same as `one_by_one`, in one batch; random numbers are drawn in another order. D13 and suppression
     of keys are not known here.
 
-    Arguments and results as there.
+    Arguments and results as there; `complete` says that every modality is present in every sample, or that some may be
+    missing. None: find out, for which the device has to be waited for.
     """
-    batch, everything = tokens.shape[1], bool(present.all())
+    batch, everything = tokens.shape[1], bool(present.all()) if complete is None else complete
     there = rearrange(present, "b m -> m b 1 1")
     if not everything:
         tokens = torch.where(there, tokens, torch.zeros_like(tokens))
@@ -89,8 +97,7 @@ def all_at_once(
     a = _normalise([adapter.norm_receiver for adapter in adapters], quick_gelu(own))  # 3 x (B N) x d
     b = _normalise([adapter.norm_sender for adapter in adapters], quick_gelu(sent))  # 3 x 2 x (B N) x d
     if not everything:
-        sender_there = present[:, torch.tensor(SENDERS, device=present.device)]  # B x 3 x 2
-        per_token = repeat(sender_there, "b m s -> m s (b n) 1", n=tokens.shape[2])
+        per_token = repeat(of_senders(present), "b m s -> m s (b n) 1", n=tokens.shape[2])
         b = torch.where(per_token, b, a[:, None])
     attended, certainty = _attend(adapters, a, b, batch, noise, selection, generator)
     y = a[:, None] + attended
@@ -118,11 +125,11 @@ def _project_down(adapters: Sequence[CrossAdapter], x: Tensor) -> tuple[Tensor, 
     bias = torch.stack([torch.cat([linear.bias for linear in three]) for three in readers])  # 3 x (3 d)
     down = torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))  # 3 x (B N) x (3 d)
     down = rearrange(down, "m t (r d) -> (m r) t d", r=3)  # row 3 m: m as receiver; 3 m + 1, 3 m + 2: as sender
+    rows = down.unbind()
+    own = torch.stack(rows[0::3])
     # receiver m reads sender j in the row in which j serves m
-    rows = [3 * j + 1 + SENDERS[j].index(m) for m in range(len(adapters)) for j in SENDERS[m]]
-    own = down[0::3]
-    sent = down.index_select(0, torch.tensor(rows, device=x.device))
-    return own, rearrange(sent, "(m s) t d -> m s t d", s=2)
+    sent = [rows[3 * j + 1 + SENDERS[j].index(m)] for m in range(len(adapters)) for j in SENDERS[m]]
+    return own, rearrange(torch.stack(sent), "(m s) t d -> m s t d", s=2)
 
 
 def _attend(

@@ -17,7 +17,7 @@ from torch.nn import functional
 from mmdg_lite.activation import replace_quick_gelu
 from mmdg_lite.adapters import CrossAdapter, UAdapterPP
 from mmdg_lite.attention import Suppression
-from mmdg_lite.exchange import all_at_once, one_by_one
+from mmdg_lite.exchange import all_at_once, of_senders, one_by_one
 from mmdg_lite.faults import Released, faults
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.multimodal import MultimodalModel, copies, stack_images, stacked
@@ -165,13 +165,15 @@ class MMDGPlusPlus(MultimodalModel):
         Raises:
             ValueError: images of different sizes, or a sample without any modality.
         """
-        images, present = stack_images(batch, keep_missing="D13" in self.faults)  # 3 x B x 3 x H x W, B x 3
+        images, present = stack_images(batch, keep_missing="D13" in self.faults, check=not self.static)
+        # images 3 x B x 3 x H x W, present B x 3
+        complete = not self.static and bool(present.all())
         images = images.to(self.head.weight.dtype)
         trunk = self.trunk_view
         x = trunk.embed(images, stacked(self.class_tokens), stacked(self.positions))  # (3 B) x N x C
         token_certainty = []
         for layer in range(trunk.layers):
-            x, certainty = self.run_block(partial(self._block, layer, present, noise), x)
+            x, certainty = self.run_block(partial(self._block, layer, present, complete, noise), x)
             if certainty is not None:
                 token_certainty.append(certainty)
         class_token = rearrange(trunk.leave(x[:, 0]), "(m b) c -> m b c", m=len(MODALITIES))
@@ -192,7 +194,9 @@ class MMDGPlusPlus(MultimodalModel):
             separate_logits=modality_logits,
         )
 
-    def _block(self, layer: int, present: Tensor, noise: NoiseSource | None, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _block(
+        self, layer: int, present: Tensor, complete: bool, noise: NoiseSource | None, x: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         """One block: tokens (3 B) x N x C, and certainties B x 3 x 2 x N if there are adapters."""
         trunk = self.trunk_view
         x = x + trunk.attention(layer, x)
@@ -200,14 +204,16 @@ class MMDGPlusPlus(MultimodalModel):
         x = x + fed
         if not len(self._adapters(Modality.RGB)):
             return x, None
-        update, certainty = self._exchange(layer, h, present, noise)
+        update, certainty = self._exchange(layer, h, present, complete, noise)
         return x + update, certainty
 
     def _adapters(self, receiver: Modality) -> nn.ModuleList:
         """A receiver's adapters, one per block, or none."""
         return cast(nn.ModuleList, self.adapters[receiver.value])
 
-    def _exchange(self, layer: int, h: Tensor, present: Tensor, noise: NoiseSource | None) -> tuple[Tensor, Tensor]:
+    def _exchange(
+        self, layer: int, h: Tensor, present: Tensor, complete: bool, noise: NoiseSource | None
+    ) -> tuple[Tensor, Tensor]:
         """Adapters of one block: update (3 B) x N x C and certainties B x 3 x 2 x N."""
 
         def drawn(receiver: Modality, sender: Modality) -> tuple[Tensor, Tensor]:
@@ -215,7 +221,8 @@ class MMDGPlusPlus(MultimodalModel):
             return noise(layer, receiver, sender, Stream.SENDER), noise(layer, receiver, sender, Stream.RECEIVER)
 
         # what all_at_once does not know is left to the plain way
-        exchange = one_by_one if "D13" in self.faults or self.suppression == "key" else all_at_once
+        plainly = "D13" in self.faults or self.suppression == "key"
+        exchange = one_by_one if plainly else partial(all_at_once, complete=complete)
         update, certainty = exchange(
             [cast(CrossAdapter, self._adapters(receiver)[layer]) for receiver in MODALITIES],
             rearrange(h, "(m b) n c -> m b n c", m=len(MODALITIES)),
@@ -230,8 +237,7 @@ class MMDGPlusPlus(MultimodalModel):
         if not token_certainty:
             return present.float()
         of_class_token = token_certainty[-1][..., 0]  # B x 3 x 2
-        senders = torch.tensor([[sender.index for sender in modality.others] for modality in MODALITIES])
-        counted = present[:, senders.to(present.device)]  # B x 3 x 2
+        counted = of_senders(present)  # B x 3 x 2
         if "D24" in self.faults:
             counted = torch.ones_like(counted)
         counted = counted | ~counted.any(dim=-1, keepdim=True)  # without any sender: the calls on its own tokens

@@ -27,7 +27,8 @@ class MultimodalModel(nn.Module, ABC):
 
     `generator` is the source of the model's random numbers; None draws from PyTorch's global generator. `recompute`:
     compute what happens inside a block again in every backward pass instead of keeping it: the same numbers in less
-    memory and more time.
+    memory and more time. `static`: do the same operations whatever a batch holds, and never wait for the device:
+    nothing is checked, and masks are applied even where nothing is missing (see `cuda_graphs`).
     """
 
     def __init__(self, source_domains: Sequence[str], *, frozen: str | None, modality_weight: float = 1.0) -> None:
@@ -37,6 +38,7 @@ class MultimodalModel(nn.Module, ABC):
         self.modality_weight = modality_weight
         self.generator: torch.Generator | None = None
         self.recompute = False
+        self.static = False
         self._compiled: CompiledTrunk | None = None
 
     _view: Trunk
@@ -102,12 +104,13 @@ def stacked(parameters: nn.ParameterDict) -> Tensor:
     return torch.stack([parameters[modality.value] for modality in MODALITIES])
 
 
-def stack_images(batch: Batch, *, keep_missing: bool = False) -> tuple[Tensor, Tensor]:
+def stack_images(batch: Batch, *, keep_missing: bool = False, check: bool = True) -> tuple[Tensor, Tensor]:
     """The three images stacked, 3 x B x 3 x H x W, and presence, B x 3 bools.
 
     Args:
         batch: see `outputs.Batch`. A missing modality's image may hold anything, or its key may be absent.
         keep_missing: leave the images of missing modalities as they are, instead of making them zeros (D13).
+        check: see that every sample has a modality, for which the device has to be waited for.
 
     Raises:
         ValueError: no image at all, images of different sizes, or a sample without any modality.
@@ -127,9 +130,15 @@ def stack_images(batch: Batch, *, keep_missing: bool = False) -> tuple[Tensor, T
         if image.shape[-2:] != given.shape[-2:]:
             raise ValueError(f"{modality.value} is {tuple(image.shape[-2:])}, another is {tuple(given.shape[-2:])}")
         images.append(repeat(image, "b 1 h w -> b 3 h w") if image.shape[1] == 1 else image)
-    if not bool(present.any(dim=1).all()):
-        raise ValueError("a sample without any modality cannot be classified")
+    if check:
+        check_present(present)
     together = torch.stack(images)
     if not keep_missing:
         together = torch.where(rearrange(present, "b m -> m b 1 1 1"), together, torch.zeros_like(together))
     return together, present
+
+
+def check_present(present: Tensor) -> None:
+    """Raise `ValueError` if a sample of B x 3 bools has no modality."""
+    if not bool(present.any(dim=1).all()):
+        raise ValueError("a sample without any modality cannot be classified")

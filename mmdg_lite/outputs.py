@@ -68,8 +68,10 @@ class Losses:
     modalities: tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
-def class_targets(label: Tensor, domain: Tensor, classes: int) -> Tensor:
+def class_targets(label: Tensor, domain: Tensor, classes: int, *, check: bool = True) -> Tensor:
     """Class of each sample for the modality classifiers: 0 live, else 1 + source domain (1 if spoof is one class).
+
+    `check`: see that every class exists, for which the device has to be waited for.
 
     Raises:
         ValueError: a spoof sample whose domain has no class.
@@ -77,20 +79,28 @@ def class_targets(label: Tensor, domain: Tensor, classes: int) -> Tensor:
     if classes == 2:
         return 1 - label
     target = torch.where(label == 1, torch.zeros_like(domain), 1 + domain)
-    if bool((target < 0).any()) or bool((target >= classes).any()) or bool(((label == 0) & (target == 0)).any()):
+    wrong = (target < 0) | (target >= classes) | ((label == 0) & (target == 0))
+    if check and bool(wrong.any()):
         raise ValueError(f"domains must be positions among the {classes - 1} source domains, got {domain.tolist()}")
     return target
 
 
-def losses(output: Output, batch: Batch) -> Losses:
-    """Losses of one batch (MMDG++, L_total and L_m): each modality's is averaged over the samples that have it."""
-    label = batch["label"]
-    target = class_targets(label, batch["domain"], output.modality_logits.shape[-1])  # B
+def losses(output: Output, batch: Batch, *, static: bool = False) -> Losses:
+    """Losses of one batch (MMDG++, L_total and L_m): each modality's is averaged over the samples that have it.
+
+    `static`: the same operations whatever the batch holds, without checks, and without waiting for the device; each
+    modality must be there in some sample.
+    """
+    label, classes = batch["label"], output.modality_logits.shape[-1]
+    target = class_targets(label, batch["domain"], classes, check=not static)  # B
     separate = output.separate_logits or output.modality_logits.unbind(dim=1)
     per_modality: list[Tensor | None] = []
     for m in range(len(MODALITIES)):
         members = output.present[:, m]
-        if bool(members.any()):
+        if static:
+            each = functional.cross_entropy(_precise(separate[m]), target, reduction="none")  # B
+            per_modality.append(torch.where(members, each, torch.zeros_like(each)).sum() / members.sum())
+        elif bool(members.any()):
             per_modality.append(functional.cross_entropy(_precise(separate[m][members]), target[members]))
         else:
             per_modality.append(None)

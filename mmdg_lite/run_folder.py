@@ -83,6 +83,7 @@ FREE_TO_CHANGE = (
     "training.accumulate",
     "training.activation_checkpointing",
     "training.compile",
+    "training.cuda_graphs",
 )
 
 

@@ -49,6 +49,7 @@ class TrainingConfig:
     accumulate: int = 1  # micro-batches that a step is made of, one after the other: the same step in less memory
     activation_checkpointing: bool = False  # compute blocks again in backward passes: the same step in less memory
     compile: bool = False  # torch.compile for the trunk's blocks in training: the same step, to rounding, in less time
+    cuda_graphs: bool = False  # record the step's passes once and play them back: the same step in less time
     learning_rate: float = 6e-3  # after warm-up; chosen on the synthetic sources' validation lists
     weight_decay: float = 5e-5
     # "adam" normalises weight decay with the gradient: heads that hardly get one vanish; "sgd" is without momentum
@@ -90,6 +91,16 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.training.accumulate > 1 and not self.divisible:
             raise ValueError(f"training.accumulate: {UNDIVIDED}; use 1")
+        if self.training.cuda_graphs and (reason := self._unrecordable()):
+            raise ValueError(f"training.cuda_graphs: {reason}; use false, which gives the same results")
+
+    def _unrecordable(self) -> str | None:
+        """Why the steps of this run cannot be recorded, None if they can."""
+        if self.model.architecture != "mmdg++":
+            return f"only MMDG++ and its parts do the same operations for every batch, not {self.model.architecture!r}"
+        if self.training.accumulate > 1 or self.training.activation_checkpointing:
+            return "a step in parts, or with activation checkpointing, sets random numbers back on the way"
+        return None
 
     @property
     def divisible(self) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from mmdg_lite.checkpoints import (
     write_checkpoint,
 )
 from mmdg_lite.compilation import check_compiler
+from mmdg_lite.cuda_graphs import GraphedPasses, check_graphs
 from mmdg_lite.data.loader import loader
 from mmdg_lite.draws import BatchGenerator
 from mmdg_lite.evaluation import Scored, model_scorer, score
@@ -31,7 +33,7 @@ from mmdg_lite.run_folder import RunFolder
 from mmdg_lite.runs import RunConfig, resolve_device
 from mmdg_lite.setting_data import SettingData
 from mmdg_lite.training_log import TrainingLog, plain, training_record
-from mmdg_lite.training_step import passes, try_passes
+from mmdg_lite.training_step import Passes, passes, try_passes
 
 __all__ = ["Interrupted", "NonFiniteLoss", "OutOfMemory", "Trainer"]
 
@@ -75,6 +77,11 @@ class Trainer:
         self.branches = self.model.branches()
         self.parameters = trainable(self.branches)
         settings = config.training
+        if settings.cuda_graphs:
+            check_graphs(self.device)
+            self.passes: Passes = GraphedPasses(self.model, self.parameters, device=self.device, settings=settings)
+        else:
+            self.passes = partial(passes, self.model, self.parameters, device=self.device, settings=settings)
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}[settings.optimiser]
         self.optimiser = kind(self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.regrad = ReGrad(
@@ -245,14 +252,7 @@ class Trainer:
         """
         settings = self.config.training
         self.model.train()
-        joint, output, given = passes(
-            self.model,
-            self.parameters,
-            batch,
-            device=self.device,
-            settings=settings,
-            apart=self.regrad.takes_apart,
-        )
+        joint, output, given = self.passes(batch, apart=self.regrad.takes_apart)
         if fault := loss_fault(joint.losses):
             return self._skip(fault, batch["id"])
         weighted = [None if loss is None else self.model.modality_weight * loss for loss in joint.losses.modalities]

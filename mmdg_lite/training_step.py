@@ -1,5 +1,7 @@
 """The forward and backward passes of one training step: of a whole batch, or of its parts, one after the other."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +18,11 @@ from mmdg_lite.processes import count, number
 from mmdg_lite.regrad import ReGrad
 from mmdg_lite.runs import TrainingConfig
 
+Made = tuple[Joint, Output, Batch]
+"""A step as a whole, and output and batch of its last part on the device."""
+Passes = Callable[..., Made]
+"""`passes` of a model: (this rank's samples, apart=...) to what they give."""
+
 
 def passes(
     model: MultimodalModel,
@@ -25,7 +32,7 @@ def passes(
     device: torch.device,
     settings: TrainingConfig,
     apart: bool,
-) -> tuple[Joint, Output, Batch]:
+) -> Made:
     """Losses, certainties and gradients of a step over all ranks.
 
     Args:
@@ -35,28 +42,17 @@ def passes(
         device: where to compute.
         settings: how.
         apart: see `backward.gradients_by_loss`.
-
-    Returns:
-        (the step as a whole, output and batch of its last part on the device).
     """
     generator = model.generator
     assert isinstance(generator, BatchGenerator)
     step = JointStep(batch["present"].to(device), parameters, modality_weight=model.modality_weight, apart=apart)
-    places = torch.arange(number(), step.size, count())  # in the whole batch
+    places = torch.arange(number(), step.size, count(), device=device)  # in the whole batch
     parts, state = min(settings.accumulate, len(places)), generator.get_state()
     for part in range(parts):
         own = slice(part, None, parts)
         given = to_device({name: values[own] for name, values in batch.items()}, device)
         generator.set_state(state)  # every part draws what the whole batch needs
-        # the backward pass too may run parts of the forward pass again
-        with (
-            generator.only(places[own], step.size),
-            watched_divergence(model, wanted=settings.uncertainty_kl > 0) as watch,
-        ):
-            output, made = _forward(model, given, device, settings)
-            watch.closed = True
-            if settings.uncertainty_kl:
-                made = replace(made, total=made.total + settings.uncertainty_kl * mean_divergence(watch))
+        with generator.only(places[own], step.size), forward(model, given, device, settings) as (output, made):
             step.add(made, output)
     return step.together(), output, given
 
@@ -70,14 +66,24 @@ def try_passes(
     settings: TrainingConfig,
 ) -> None:
     """Forward and backward passes over a batch, in this process alone, for their memory only."""
-    output, made = _forward(model, to_device(batch, device), device, settings)
     balance = ReGrad(rule=regrad.rule, released=regrad.faults)
-    balance.step(made.modalities, made.total, model.branches(), output.mean_certainty())
+    with forward(model, to_device(batch, device), device, settings) as (output, made):
+        balance.step(made.modalities, made.total, model.branches(), output.mean_certainty())
 
 
-def _forward(
-    model: MultimodalModel, batch: dict[str, Any], device: torch.device, settings: TrainingConfig
-) -> tuple[Output, Losses]:
-    with autocast(device, settings.precision):
-        output = model(batch)
-        return output, losses(output, batch)
+@contextmanager
+def forward(
+    model: MultimodalModel, batch: Batch, device: torch.device, settings: TrainingConfig
+) -> Iterator[tuple[Output, Losses]]:
+    """Output and losses of a batch that is on the device, with whatever the settings add to the total loss.
+
+    Backward passes belong inside: they may run parts of the forward pass again, under the same watch.
+    """
+    with watched_divergence(model, wanted=settings.uncertainty_kl > 0) as watch:
+        with autocast(device, settings.precision):
+            output = model(batch)
+            made = losses(output, batch, static=model.static)
+        watch.closed = True
+        if settings.uncertainty_kl:
+            made = replace(made, total=made.total + settings.uncertainty_kl * mean_divergence(watch))
+        yield output, made

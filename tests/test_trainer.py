@@ -224,10 +224,10 @@ def test_too_little_memory_is_told_with_the_batch_size_that_fits(room, cure, tmp
     """A device that holds `room` samples, from the sixth step on."""
     trainer, plain = prepared(tmp_path), training_step.losses
 
-    def losses(output, batch):
+    def losses(output, batch, **options):
         if trainer.step >= 5 and len(batch["label"]) > room:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
-        return plain(output, batch)
+        return plain(output, batch, **options)
 
     monkeypatch.setattr(training_step, "losses", losses)
     with pytest.raises(OutOfMemory, match=rf"step 6 with batches of 8: {cure}.*state is kept in .*9 GiB"):
@@ -236,7 +236,7 @@ def test_too_little_memory_is_told_with_the_batch_size_that_fits(room, cure, tmp
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(training_step, "losses", lambda *_: raise_(RuntimeError("shapes do not fit")))
+    monkeypatch.setattr(training_step, "losses", lambda *_, **__: raise_(RuntimeError("shapes do not fit")))
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         prepared(tmp_path).fit()
 
@@ -245,7 +245,7 @@ def poisoned(monkeypatch, call):
     """Make the depth loss NaN at one call."""
     calls, plain = [], training_step.losses
 
-    def losses(output, batch):
+    def losses(output, batch, **options):
         calls.append(None)
         made = plain(output, batch)
         rgb, depth, infrared = made.modalities

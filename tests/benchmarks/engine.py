@@ -23,12 +23,13 @@ from torch import Tensor
 from mmdg_lite import backward, mmdgplusplus, regrad
 from mmdg_lite.clip import clip_config, describe, load_clip
 from mmdg_lite.compilation import check_compiler
+from mmdg_lite.cuda_graphs import GraphedPasses
 from mmdg_lite.evaluation import autocast, model_scorer
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.models import MMDGPlusPlus
 from mmdg_lite.outputs import losses
-from mmdg_lite.regrad import ReGrad
-from mmdg_lite.runs import Precision
+from mmdg_lite.regrad import ReGrad, trainable
+from mmdg_lite.runs import Precision, TrainingConfig
 from tests.benchmarks.measuring import Work, clock, device_name, fastest_of_each, peak_on
 from tests.support.sections import write_section
 
@@ -65,6 +66,7 @@ class Bench:
         shape = (self.batch, 3, image_size, image_size)
         images = {modality.value: torch.randn(shape, generator=draw) for modality in MODALITIES}
         labels = {"label": numbers % 2, "domain": numbers % len(self.sources)}
+        labels["present"] = torch.ones(self.batch, len(MODALITIES), dtype=torch.bool)
         return {name: value.to(self.device) for name, value in (images | labels).items()}
 
 
@@ -100,9 +102,18 @@ class Step:
         rule: how gradients are balanced.
         recompute: with activation checkpointing.
         compiled: with the trunk's blocks compiled.
+        graphed: with forward and backward passes played back from a recorded graph, on CUDA.
     """
 
-    def __init__(self, bench: Bench, *, rule: Any = "regrad", recompute: bool = False, compiled: bool = False) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        *,
+        rule: Any = "regrad",
+        recompute: bool = False,
+        compiled: bool = False,
+        graphed: bool = False,
+    ) -> None:
         self.bench = bench
         clip = bench.build_clip()
         self.batch = bench.given(describe(clip).image_size)
@@ -113,12 +124,22 @@ class Step:
             self.model.compile_trunk()
         self.branches = self.model.branches()
         self.regrad = ReGrad(rule=rule)
-        self.optimiser = torch.optim.AdamW([p for p, _ in self.branches if p.requires_grad], lr=1e-5)
+        parameters = trainable(self.branches)
+        self.optimiser = torch.optim.AdamW(parameters, lr=1e-5)
+        settings = TrainingConfig(batch_size=bench.batch, precision=bench.precision)
+        self.graphed = (
+            GraphedPasses(self.model, parameters, device=bench.device, settings=settings) if graphed else None
+        )
         self.scorer = model_scorer(self.model, bench.device, precision=bench.precision)
 
     def train(self) -> None:
         """One step."""
         self.model.train()
+        if self.graphed is not None:
+            joint, _, _ = self.graphed(self.batch, apart=True)
+            self.regrad.apply(joint.gradients, joint.losses.modalities, self.branches, joint.certainty)
+            self.optimiser.step()
+            return
         with autocast(self.bench.device, self.bench.precision):
             output = self.model(self.batch)
             made = losses(output, self.batch)
@@ -190,6 +211,8 @@ def time_table(bench: Bench, repeats: int) -> str:
         "training step": step.train,
         "inference": step.infer,
     }
+    if bench.device.type == "cuda":
+        works["training step, CUDA graph"] = Step(bench, graphed=True).train
     seconds = fastest_of_each(works, repeats, bench.device)
     t, f = seconds["T"], seconds["F"]
     rows = ["| what | seconds | in T | in F |", "|---|---|---|---|"]
