@@ -64,6 +64,7 @@ def test_every_point_of_the_curves_runs(monkeypatch: pytest.MonkeyPatch) -> None
     frame = growth.measure(BENCH, repeats=1)
     assert len(frame) == len(few) and (frame[["step", "trunk"]] > 0).all(axis=None)
     assert len(growth.growth(frame, title="tiny").axes) == 4
+    assert growth.first_and_last(frame).count("\n") == 1 + len(frame.groupby(["varied", "sampling"]))
 
 
 def test_the_fastest_of_several_executions_counts() -> None:

@@ -1,7 +1,7 @@
 """How a training step's cost grows with the batch, the tokens, the source domains and the number of samples K.
 
-`python -m tests.benchmarks.growth` measures at ViT-B/16, one quantity at a time, and writes figures/engine/growth.csv
-and growth.svg. Beside every step stands the trunk's own share of it (F, see `tests.benchmarks.engine`), so that
+`python -m tests.benchmarks.growth` measures at ViT-B/16, one quantity at a time, and writes figures/engine/growth.csv,
+growth.svg and its section of tests/benchmarks/RESULTS.md. Beside every step stands the trunk's own share of it (F, see `tests.benchmarks.engine`), so that
 what grows with the trunk and what does not are told apart.
 """
 
@@ -17,8 +17,9 @@ from tqdm.auto import tqdm
 
 from mmdg_lite.configuration import write_text
 from mmdg_lite.figure_style import new_figure, save, styled
-from tests.benchmarks.engine import BACKWARD_PASSES, Bench, PlainTrunk, Step
+from tests.benchmarks.engine import BACKWARD_PASSES, RESULTS, Bench, PlainTrunk, Step
 from tests.benchmarks.measuring import device_name, fastest_of_each
+from tests.support.sections import write_section
 
 OUT = Path(__file__).parents[2] / "figures" / "engine"
 LABELS = {
@@ -67,7 +68,7 @@ def growth(frame: pd.DataFrame, *, title: str) -> Figure:
             axis.plot(of_one["value"], of_one["step"], marker=marker, label=name)
         trunk = rows[rows["sampling"] == "moments"]
         axis.plot(trunk["value"], trunk["trunk"], "k--", marker=".", label="trunk alone (F)")
-        axis.set(xlabel=label, ylim=(0, None))
+        axis.set(xlabel=label, ylim=(0, 1.08 * rows[["step", "trunk"]].to_numpy().max()))
         if varied in ("sources", "samples"):
             axis.set_xscale("log", base=2 if varied == "sources" else 10)
             axis.set_xticks(rows["value"].unique(), [str(value) for value in rows["value"].unique()], minor=False)
@@ -75,6 +76,16 @@ def growth(frame: pd.DataFrame, *, title: str) -> Figure:
         axis.legend(fontsize="x-small")
     axes[0].set_ylabel("seconds")
     return figure
+
+
+def first_and_last(frame: pd.DataFrame) -> str:
+    """Markdown: a step at the smallest and the largest value of each quantity, as multiples of the trunk's share."""
+    rows = ["| quantity | sampling | from | to | step / F, from | step / F, to |", "|---|---|---|---|---|---|"]
+    for (varied, sampling), part in frame.groupby(["varied", "sampling"], sort=False):
+        first, last = part.iloc[0], part.iloc[-1]
+        shares = " | ".join(f"{row['step'] / row['trunk']:.2f}" for row in (first, last))
+        rows.append(f"| {LABELS[str(varied)]} | {sampling} | {first['value']} | {last['value']} | {shares} |")
+    return "\n".join(rows)
 
 
 def main() -> None:
@@ -91,6 +102,10 @@ def main() -> None:
     write_text(OUT / "growth.csv", frame.to_csv(index=False, float_format="%.4g"))
     title = f"{base.clip}, batch {base.batch} where not varied, {device_name(base.device)}, K = 50, 3 source domains"
     save(growth(frame, title=title), OUT / "growth.svg")
+    text = f"{title}. Written by `python -m tests.benchmarks.growth`; every point is in figures/engine/growth.csv.\n\n"
+    text += "![Seconds of a training step over batch, tokens, source domains and samples]"
+    text += f"(../../figures/engine/growth.svg)\n\n{first_and_last(frame)}"
+    write_section(RESULTS, "How the cost of a step grows", text)
     print(frame.to_string(index=False))
 
 
