@@ -1,8 +1,8 @@
 """How a training step's cost grows with the batch, the tokens, the source domains and the number of samples K.
 
 `python -m tests.benchmarks.growth` measures at ViT-B/16, one quantity at a time, and writes figures/engine/growth.csv,
-growth.svg and its section of tests/benchmarks/RESULTS.md. Beside every step stands the trunk's own share of it (F, see `tests.benchmarks.engine`), so that
-what grows with the trunk and what does not are told apart.
+growth.svg and its section of tests/benchmarks/RESULTS.md. Beside every step stands the trunk's own share of it (F, see
+`tests.benchmarks.engine`), so that what grows with the trunk and what does not are told apart.
 """
 
 import argparse
