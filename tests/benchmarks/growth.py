@@ -68,7 +68,8 @@ def growth(frame: pd.DataFrame, *, title: str) -> Figure:
             axis.plot(of_one["value"], of_one["step"], marker=marker, label=name)
         trunk = rows[rows["sampling"] == "moments"]
         axis.plot(trunk["value"], trunk["trunk"], "k--", marker=".", label="trunk alone (F)")
-        axis.set(xlabel=label, ylim=(0, 1.08 * rows[["step", "trunk"]].to_numpy().max()))
+        axis.set_ymargin(0.2)
+        axis.set(xlabel=label, ylim=(0, None))
         if varied in ("sources", "samples"):
             axis.set_xscale("log", base=2 if varied == "sources" else 10)
             axis.set_xticks(rows["value"].unique(), [str(value) for value in rows["value"].unique()], minor=False)
