@@ -28,7 +28,7 @@ class MultimodalModel(nn.Module, ABC):
     `generator` is the source of the model's random numbers; None draws from PyTorch's global generator. `recompute`:
     compute what happens inside a block again in every backward pass instead of keeping it: the same numbers in less
     memory and more time. `static`: do the same operations whatever a batch holds, and never wait for the device:
-    nothing is checked, and masks are applied even where nothing is missing (see `cuda_graphs`).
+    nothing is checked, and masks are applied even where nothing is missing. MMDG++ knows how (see `cuda_graphs`).
     """
 
     def __init__(self, source_domains: Sequence[str], *, frozen: str | None, modality_weight: float = 1.0) -> None:

@@ -49,7 +49,7 @@ class TrainingConfig:
     accumulate: int = 1  # micro-batches that a step is made of, one after the other: the same step in less memory
     activation_checkpointing: bool = False  # compute blocks again in backward passes: the same step in less memory
     compile: bool = False  # torch.compile for the trunk's blocks in training: the same step, to rounding, in less time
-    cuda_graphs: bool = False  # record the step's passes once and play them back: the same step in less time
+    cuda_graphs: bool = False  # record the step's passes once and play them back: the same step, to rounding (CUDA)
     learning_rate: float = 6e-3  # after warm-up; chosen on the synthetic sources' validation lists
     weight_decay: float = 5e-5
     # "adam" normalises weight decay with the gradient: heads that hardly get one vanish; "sgd" is without momentum

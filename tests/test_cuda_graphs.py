@@ -125,6 +125,12 @@ def test_without_cuda_training_says_so(tmp_path):
         Trainer(config, RunFolder(tmp_path), small_data(config), progress=False)
 
 
+def test_several_ranks_are_refused(monkeypatch):
+    monkeypatch.setattr(cuda_graphs, "count", lambda: 2)
+    with pytest.raises(RuntimeError, match=r"training\.cuda_graphs is for one process: set .*=false"):
+        cuda_graphs.check_graphs(torch.device("cuda"))
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("compiled", [False, True])
