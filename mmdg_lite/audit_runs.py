@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from mmdg_lite.comparison import archive
 from mmdg_lite.results import collect
 from mmdg_lite.run_folder import RunFolder
 from mmdg_lite.runs import RunConfig, configure
+from mmdg_lite.score_archive import archive
 from mmdg_lite.setting_data import SettingData, load_setting
 from mmdg_lite.significance import compare
 from mmdg_lite.training import train

@@ -1,44 +1,21 @@
 """Finished runs side by side: what notebook 07 and the committed figures are made of.
 
-Committed results hold what tables and figures need of each run and nothing else: `archive` makes them, everything here
-is computed from them again. Sentences about the results are computed too, so that they cannot outlive the numbers.
+Committed results hold what tables and figures need of each run and nothing else (`score_archive`); everything here is
+computed from them again. Sentences about the results are computed too, so that they cannot outlive the numbers.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from tqdm.auto import tqdm
 
-from mmdg_lite.configuration import write_bytes, write_json
 from mmdg_lite.plots import det, hter_by_target, risk_coverage_curves, roc, save, training_balance
-from mmdg_lite.results import collect, finished_runs, read_history
-from mmdg_lite.run_folder import RunFolder
-from mmdg_lite.scores import Scores, read_scores
+from mmdg_lite.results import collect, finished_runs, read_history, read_list
+from mmdg_lite.scores import Scores
 from mmdg_lite.significance import SIGNIFICANT, Comparison, compare, pairs_in_common
 from mmdg_lite.table_text import grid
 from mmdg_lite.tables import METRICS, Table, display_name, in_order
 
 POINTS = {"hter": "HTER at the validation threshold", "hter_at_eer": "HTER at the equal-error point", "auc": "AUC"}
-
-
-def archive(runs: str | Path, into: str | Path) -> list[Path]:
-    """Copy what tables and figures need of every finished run below `runs` to the same place below `into`.
-
-    That is configuration (without this machine's paths), result, metrics over time and scores; no weights, no state.
-    """
-    kept = []
-    for run in tqdm(finished_runs(runs), desc="archiving"):
-        source, target = RunFolder(run), RunFolder(Path(into) / run.relative_to(runs))
-        config = source.read_config()
-        write_json(target.config, replace(config, data=replace(config.data, cache=None)))
-        copies = {source.metrics: target.metrics}
-        copies |= {path: target.scores / path.name for path in source.scores.glob("*.csv.gz")}
-        for path, copy in copies.items():
-            write_bytes(copy, path.read_bytes())
-        write_bytes(target.result, source.result.read_bytes())
-        kept.append(target.path)
-    return kept
 
 
 def results(committed: str | Path, runs: str | Path | None = None) -> pd.DataFrame:
@@ -116,10 +93,7 @@ def curves(frame: pd.DataFrame, target: str, *, seed: int | None = None) -> dict
     `frame`: rows of one profile. `seed`: whose run; None or an absent one takes the lowest.
     """
     folders = _one_seed(frame, target, seed=seed)["run"]
-    return {
-        display_name(method): read_scores(Path(folders[method]) / "scores" / f"test_{target}.csv.gz")
-        for method in in_order(folders.index)
-    }
+    return {display_name(method): read_list(folders[method], f"test_{target}") for method in in_order(folders.index)}
 
 
 def differences(frame: pd.DataFrame, *, method: str = "mmdg++") -> pd.DataFrame:

@@ -45,7 +45,8 @@ def fit_probe(
         return clip_features(clip, dataset, device=device, missing=missing, description=description, progress=progress)
 
     def scored(probe: Pipeline, dataset: FaceDataset, x: NDArray[np.float64]) -> Scored:
-        return Scored(list(dataset.ids), dataset.labels, list(dataset.species), probe.predict_proba(x)[:, 1])
+        alive = probe.predict_proba(x)[:, 1].astype(np.float32)  # as other methods give it
+        return Scored(list(dataset.ids), dataset.labels, list(dataset.species), alive.astype(np.float64))
 
     train, validation = features(data.train, (), "train"), features(data.validation, (), "validation")
     fitted = []

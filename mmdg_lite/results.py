@@ -5,6 +5,7 @@ Nothing is remembered between calls and no metric is taken from a file that a ru
 here from the scores, at the threshold fixed on the same run's validation scores.
 """
 
+import gzip
 import json
 import re
 from collections.abc import Collection, Iterator
@@ -15,10 +16,13 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mmdg_lite.metrics import bootstrap_interval, threshold_at_eer
+from mmdg_lite.packed_scores import FILE, packed_names, read_packed
 from mmdg_lite.scores import Scores, read_scores
 
 KEYS = ["profile", "data", "protocol", "setting", "target", "missing", "method", "seed"]
-TEST_FILE = re.compile(r"test_(?P<target>[A-Za-z][A-Za-z0-9]*)(?:_without_(?P<missing>[a-z_]+))?\.csv\.gz")
+VALIDATION = "validation"
+TEST = re.compile(r"test_(?P<target>[A-Za-z][A-Za-z0-9]*)(?:_without_(?P<missing>[a-z_]+))?")
+ENDING = ".csv.gz"
 
 
 def finished_runs(root: str | Path) -> list[Path]:
@@ -70,14 +74,45 @@ def read_run(run: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return config, result
 
 
+def list_names(run: str | Path) -> list[str]:
+    """Names of the lists that a run has scores of, such as "validation" and "test_W_without_depth", sorted.
+
+    They are its own files scores/NAME.csv.gz, or, where it has none, those that an archive packed for it.
+    """
+    run = Path(run)
+    own = sorted(path.name.removesuffix(ENDING) for path in (run / "scores").glob(f"*{ENDING}"))
+    if own:
+        return own
+    packed = _packed(run)
+    return packed_names(packed).get(run.relative_to(packed.parent).as_posix(), []) if packed else []
+
+
+def read_list(run: str | Path, name: str) -> Scores:
+    """Scores of a run on one list, see `list_names`.
+
+    Raises FileNotFoundError where it has none, and ValueError, naming the file, where that is damaged.
+    """
+    run = Path(run)
+    own = run / "scores" / f"{name}{ENDING}"
+    packed = None if own.is_file() else _packed(run)
+    return read_packed(packed, run.relative_to(packed.parent).as_posix(), name) if packed else read_scores(own)
+
+
+def read_log(run: str | Path) -> str:
+    """Text of a run's metrics.jsonl, or of metrics.jsonl.gz in an archive. Raises FileNotFoundError without either."""
+    plain, packed = (Path(run) / name for name in ("metrics.jsonl", "metrics.jsonl.gz"))
+    if packed.is_file() and not plain.is_file():
+        return gzip.decompress(packed.read_bytes()).decode("utf-8")
+    return plain.read_text(encoding="utf-8")
+
+
 def read_history(run: str | Path, *, event: str = "train") -> pd.DataFrame:
     """The lines of a run's metrics.jsonl of one event ("train" or "validation"), a row each, in order.
 
     A last line that was cut off (the run was killed while writing it) is left out; any other broken line is a
     ValueError.
     """
-    path = Path(run) / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = read_log(run).split("\n")
     rows = []
     for number, line in enumerate(lines, start=1):
         if not line:
@@ -87,7 +122,7 @@ def read_history(run: str | Path, *, event: str = "train") -> pd.DataFrame:
         except json.JSONDecodeError as error:
             if number == len(lines):
                 break
-            raise ValueError(f"{path}, line {number}: not JSON ({error})") from error
+            raise ValueError(f"{Path(run) / 'metrics.jsonl'}, line {number}: not JSON ({error})") from error
     return pd.DataFrame([row for row in rows if row.get("event") == event])
 
 
@@ -104,16 +139,16 @@ def _rows(run: Path) -> Iterator[dict[str, Any]]:
 def _tests(run: Path) -> Iterator[tuple[dict[str, Any], Scores, float]]:
     """Keys, scores and validation threshold of every test list of a run."""
     config, _ = read_run(run)
-    validation = run / "scores" / "validation.csv.gz"
-    files = sorted((run / "scores").glob("test_*.csv.gz"))
-    if not validation.is_file() or not files:
+    names = list_names(run)
+    tests = [name for name in names if name.startswith("test_")]
+    if VALIDATION not in names or not tests:
         raise ValueError(f"{run} has a result.json but not its scores; delete the folder and run again")
-    checked = read_scores(validation)
+    checked = read_list(run, VALIDATION)
     threshold = threshold_at_eer(checked.scores, checked.labels)
-    for path in files:
-        match = TEST_FILE.fullmatch(path.name)
+    for name in tests:
+        match = TEST.fullmatch(name)
         if match is None:
-            raise ValueError(f"{path} is not named test_<domain>[_without_<modalities>].csv.gz")
+            raise ValueError(f"{run}: scores of {name!r} are not named test_<domain>[_without_<modalities>]{ENDING}")
         keys = {
             "profile": config["profile"],
             "data": "real" if config["data"].get("root") else "synthetic",
@@ -124,7 +159,13 @@ def _tests(run: Path) -> Iterator[tuple[dict[str, Any], Scores, float]]:
             "method": config["method"],
             "seed": config["seed"],
         }
-        yield {**keys, "run": str(run)}, read_scores(path), threshold
+        yield {**keys, "run": str(run)}, read_list(run, name), threshold
+
+
+def _packed(run: Path) -> Path | None:
+    """The file of packed scores of a run's setting, two folders up or at the archive's root; None if there is none."""
+    places = [place / FILE for place in list(run.parents)[:2]]
+    return next((place for place in places if place.is_file()), None)
 
 
 def _json(path: Path) -> dict[str, Any]:

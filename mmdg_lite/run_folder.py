@@ -21,6 +21,7 @@ class RunFolder:
         self.config = self.path / "config.json"
         self.environment = self.path / "environment.json"
         self.metrics = self.path / "metrics.jsonl"
+        self.packed_metrics = self.path / "metrics.jsonl.gz"  # instead, in archives
         self.state = self.path / "state.safetensors"
         self.model = self.path / "model.safetensors"
         self.scores = self.path / "scores"

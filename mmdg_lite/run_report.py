@@ -22,10 +22,10 @@ from mmdg_lite.metrics import bootstrap_interval
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.pictures import contact_sheet
 from mmdg_lite.plots import score_histogram, training_balance
-from mmdg_lite.results import TEST_FILE, read_history
+from mmdg_lite.results import TEST, list_names, read_history, read_list
 from mmdg_lite.run_folder import FREE_TO_CHANGE, RunFolder
 from mmdg_lite.runs import RunConfig, configure
-from mmdg_lite.scores import Scores, read_scores
+from mmdg_lite.scores import Scores
 from mmdg_lite.setting_data import SettingData
 
 PARTS = ("data", "model", "training")
@@ -175,12 +175,8 @@ def validations(run: str | Path) -> pd.DataFrame:
 
 def test_lists(run: str | Path) -> dict[tuple[str, str], Scores]:
     """Scores of every test of a run by (target domain, what is missing, "" for nothing), in the files' order."""
-    matches = [
-        (match, path)
-        for path in sorted(RunFolder(run).scores.iterdir())
-        if (match := TEST_FILE.fullmatch(path.name)) is not None
-    ]
-    return {(match["target"], match["missing"] or ""): read_scores(path) for match, path in matches}
+    matches = [match for name in list_names(run) if (match := TEST.fullmatch(name)) is not None]
+    return {(match["target"], match["missing"] or ""): read_list(run, match[0]) for match in matches}
 
 
 def threshold(run: str | Path) -> float:

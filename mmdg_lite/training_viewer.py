@@ -29,7 +29,7 @@ def histories(runs: Mapping[str, str | Path]) -> dict[str, pd.DataFrame]:
 
 def find_runs(root: str | Path) -> dict[str, Path]:
     """Trained runs at or below a folder, by their path in it; none where the folder does not exist."""
-    found = sorted(path.parent for path in Path(root).rglob("metrics.jsonl"))
+    found = sorted({path.parent for name in ("metrics.jsonl", "metrics.jsonl.gz") for path in Path(root).rglob(name)})
     return {run.relative_to(root).as_posix(): run for run in found if len(read_history(run))}
 
 

@@ -2,14 +2,9 @@
 
 import shutil
 
-import numpy as np
 import pytest
 
 from mmdg_lite import comparison
-from mmdg_lite.configuration import write_json
-from mmdg_lite.results import collect
-from mmdg_lite.run_folder import RunFolder
-from mmdg_lite.runs import configure
 from mmdg_lite.significance import Comparison
 from mmdg_lite.tables import table
 
@@ -130,16 +125,3 @@ def test_figures_are_written_and_repeat(frame, tmp_path):
         "P1_risk_coverage_S.svg",
     }
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-
-
-def test_an_archive_holds_what_tables_need_and_no_local_path(make_run, tmp_path):
-    run = make_run()
-    config = configure("quick", data={"cache": str(tmp_path / "cache")}, device="cpu")
-    write_json(run / "config.json", config)
-    (run / "model.safetensors").write_bytes(b"weights")
-    (kept,) = comparison.archive(tmp_path / "runs", tmp_path / "archive")
-    assert {path.name for path in kept.iterdir()} == {"config.json", "metrics.jsonl", "result.json", "scores"}
-    assert RunFolder(kept).read_config().data.cache is None
-    assert str(tmp_path) not in (kept / "config.json").read_text()
-    numbers = collect(kept).select_dtypes("number")
-    assert np.array_equal(numbers, collect(run).select_dtypes("number"), equal_nan=True)

@@ -7,7 +7,7 @@ import pytest
 from mmdg_lite.marked_text import measured_part
 from mmdg_lite.model_card import ROOT, card_text, measure
 from mmdg_lite.quickstart import ASSETS, RECORD
-from mmdg_lite.scores import read_scores
+from mmdg_lite.results import read_list
 
 RUN = ROOT / "figures/scores/full/P1/CPS-to-W/mmdg++/seed0"
 
@@ -23,7 +23,7 @@ def test_card_and_report_agree(report):
 
 def test_the_report_is_what_the_committed_scores_give(report):
     assert measure(RUN) == report
-    test = read_scores(RUN / "scores" / "test_W.csv.gz").metrics(threshold=report["threshold"])
+    test = read_list(RUN, "test_W").metrics(threshold=report["threshold"])
     first = next(row for row in report["tests"] if row["missing"] == "")
     assert first["hter"] == pytest.approx(test.hter) and report["apcer_per_species"] == test.apcer_per_species
 

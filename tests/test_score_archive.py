@@ -1,0 +1,130 @@
+"""Archives of runs: they read like the runs, hold no weights and no local paths, and give the runs back."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmdg_lite.configuration import write_json
+from mmdg_lite.packed_scores import FILE
+from mmdg_lite.results import collect, collect_species, list_names, read_history, read_list
+from mmdg_lite.run_folder import RunFolder
+from mmdg_lite.run_report import test_lists as lists_of
+from mmdg_lite.runs import configure
+from mmdg_lite.score_archive import archive, main, unpack
+from mmdg_lite.training_viewer import find_runs
+
+
+@pytest.fixture
+def grid(make_run, tmp_path: Path):
+    """A function that adds made-up runs to a grid's folder, as `reproduce` names them."""
+
+    def make(*seeds: int, method: str = "fusion", setting: str = "CPS->W", samples: int = 60) -> Path:
+        for seed in seeds:
+            run = make_run(method=method, setting=setting, seed=seed, missing=("", "depth"), samples=samples)
+            config = configure(
+                "quick", setting=setting, method=method, seed=seed, data={"cache": str(tmp_path / "cache")}
+            )
+            write_json(run / "config.json", config)
+            (run / "model.safetensors").write_bytes(b"weights")
+            place = tmp_path / "grid" / config.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            run.rename(place)
+        return tmp_path / "grid"
+
+    return make
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def without_places(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.drop(columns="run")
+
+
+def test_an_archive_reads_like_the_runs(grid, tmp_path: Path) -> None:
+    grid(0, 1)
+    runs = grid(0, method="mmdg++", setting="CSW->P")
+    kept = archive(runs, tmp_path / "archive")
+    pd.testing.assert_frame_equal(without_places(collect(tmp_path / "archive")), without_places(collect(runs)))
+    species = collect_species(tmp_path / "archive")
+    pd.testing.assert_frame_equal(without_places(species), without_places(collect_species(runs)))
+    assert set(find_runs(tmp_path / "archive")) == set(find_runs(runs)) != set()
+    for run in kept:
+        original = runs / run.relative_to(tmp_path / "archive")
+        assert list_names(run) == ["test_W", "test_W_without_depth", "validation"]
+        assert lists_of(run).keys() == lists_of(original).keys()
+        assert np.array_equal(read_list(run, "test_W").scores, read_list(original, "test_W").scores)
+        pd.testing.assert_frame_equal(read_history(run), read_history(original))
+
+
+def test_an_archive_has_neither_weights_nor_local_paths(grid, tmp_path: Path) -> None:
+    (kept,) = archive(grid(0), tmp_path / "archive")
+    assert {path.name for path in kept.iterdir()} == {"config.json", "metrics.jsonl.gz", "result.json"}
+    assert RunFolder(kept).read_config().data.cache is None
+    assert not any(str(tmp_path).encode() in content for content in files(tmp_path / "archive").values())
+    assert kept.parents[1] / FILE in (tmp_path / "archive").rglob("*")
+
+
+def test_unpacked_runs_are_those_that_were_archived(grid, tmp_path: Path) -> None:
+    runs = grid(0, 1)
+    archive(runs, tmp_path / "archive")
+    unpack(tmp_path / "archive", tmp_path / "again")
+    kept = {name: content for name, content in files(runs).items() if not name.endswith(("safetensors", "config.json"))}
+    again = files(tmp_path / "again")
+    assert {name: content for name, content in again.items() if not name.endswith("config.json")} == kept
+    marked = tmp_path / "again/P1/CPS-to-W/fusion/seed0/metrics.jsonl"
+    marked.write_text("mine\n")
+    unpack(tmp_path / "archive", tmp_path / "again")
+    assert marked.read_text() == "mine\n"  # what is there is left alone
+
+
+def test_runs_are_added_to_an_archive_and_replaced_in_it(grid, tmp_path: Path) -> None:
+    runs = grid(0, 1)
+    archive(runs, tmp_path / "archive")
+    at_once = files(tmp_path / "archive")
+    again = tmp_path / "one by one"
+    first = tmp_path / "first" / "P1/CPS-to-W/fusion"
+    first.mkdir(parents=True)
+    (runs / "P1/CPS-to-W/fusion/seed1").rename(first / "seed1")
+    archive(tmp_path / "first", again)
+    archive(runs, again)
+    archive(runs, again)
+    assert files(again) == at_once
+
+
+def test_an_archive_takes_over_files_of_single_runs(grid, tmp_path: Path) -> None:
+    runs = grid(0)
+    archive(runs, tmp_path / "packed")
+    unpack(tmp_path / "packed", tmp_path / "plain")
+    archive(runs, tmp_path / "plain")
+    assert not list((tmp_path / "plain").rglob("*.csv.gz"))
+    pd.testing.assert_frame_equal(without_places(collect(tmp_path / "plain")), without_places(collect(runs)))
+
+
+def test_an_archive_of_an_archive_is_the_same(grid, tmp_path: Path) -> None:
+    archive(grid(0, 1), tmp_path / "archive")
+    archive(tmp_path / "archive", tmp_path / "again")
+    assert files(tmp_path / "again") == files(tmp_path / "archive")
+
+
+def test_runs_on_other_samples_and_the_own_folder_are_refused(grid, tmp_path: Path) -> None:
+    runs = grid(0)
+    with pytest.raises(ValueError, match="archive into another folder"):
+        archive(runs, runs)
+    grid(1, samples=80)
+    with pytest.raises(ValueError, match="scored different samples"):
+        archive(runs, tmp_path / "archive")
+    assert files(runs)
+    assert not list((tmp_path / "archive").rglob("result.json"))
+
+
+def test_the_command(grid, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(grid(0)), str(tmp_path / "archive")]) == 0
+    assert main(["--unpack", str(tmp_path / "archive"), str(tmp_path / "again")]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"1 runs in {tmp_path / 'archive'}",
+        f"1 runs in {tmp_path / 'again'}",
+    ]
