@@ -78,6 +78,24 @@ def trainings(folder: str | Path) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(order, kind="stable").reset_index(drop=True)
 
 
+def twice_the_steps(folder: str | Path) -> pd.DataFrame:
+    """What doubling the steps changes: a row per pair of trainings below `folder` that differ in nothing else.
+
+    Columns: setting, method, seed, faces per source, batch, learning rate, steps of the shorter one; EER (percentage
+    points) and cross-entropy (nats) of both, the lowest on the sources' validation lists, and `gained`, by how much
+    the longer one's is lower. Errors as of `trainings`.
+    """
+    table = trainings(folder)
+    same = ["setting", "method", "seed", "faces per source", "batch", "learning rate"]
+    values = ["EER", "cross-entropy"]
+    longer = table[[*same, "steps", *values]].assign(steps=table["steps"] / 2)
+    pairs = table[[*same, "steps", *values]].merge(longer, on=[*same, "steps"], suffixes=("", ", twice the steps"))
+    for value in values:
+        pairs[f"{value} gained"] = (pairs[value] - pairs[f"{value}, twice the steps"]).round(3)
+    order = [f"{value}{part}" for value in values for part in ("", ", twice the steps", " gained")]
+    return pairs[[*same, "steps", *order]]
+
+
 def _late_gain(looks: pd.DataFrame) -> tuple[float, float]:
     """Best EER and cross-entropy up to the middle of training minus those of the whole."""
     early = looks[looks["step"] <= looks["step"].max() / 2]

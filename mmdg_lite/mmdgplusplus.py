@@ -58,7 +58,7 @@ class MMDGPlusPlus(MultimodalModel):
             classifier of live against spoof per modality).
         train_tokens: whether class tokens, positional embeddings and projections are trained.
         dim, heads, samples, rate, theta, sampling, suppression: of the adapters, see `UAdapterPP`.
-        context: learnable context vectors per class and modality.
+        context, context_std: learnable context vectors per class and modality, and how widely they are spread at first.
         token_ids, positions: own sentences, see `AsymmetricDomainPrompts`.
     """
 
@@ -79,6 +79,7 @@ class MMDGPlusPlus(MultimodalModel):
         sampling: Sampling = "moments",
         suppression: Suppression = "query",
         context: int = 5,
+        context_std: float = 1.0,
         token_ids: Tensor | None = None,
         positions: Tensor | None = None,
     ) -> None:
@@ -108,6 +109,7 @@ class MMDGPlusPlus(MultimodalModel):
                 clip,
                 _spoof_classes(self.source_domains, prompts, "D8" in self.faults),
                 context=context,
+                context_std=context_std,
                 token_ids=token_ids,
                 positions=positions,
             )

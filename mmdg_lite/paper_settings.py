@@ -24,6 +24,7 @@ ORIGINS: dict[str, str] = {
     "model.theta": MMDGPP,
     "model.heads": MMDGPP,
     "model.context": MMDGPP,
+    "model.context_std": "the released code",
     "training.momentum": MMDGPP,
     "training.rule": MMDGPP,
     "data.size": MMDGPP,

@@ -26,8 +26,9 @@ class AsymmetricDomainPrompts(nn.Module):
         clip: a frozen CLIP (open_clip's) with a causal text transformer. It is used, not owned: its parameters do not
             become parameters of this module.
         source_domains: names of the S training domains.
-        context: n, learnable vectors per class and modality, drawn from N(0, 1) as in the released code. 0 leaves
-            the plain sentences.
+        context: n, learnable vectors per class and modality. 0 leaves the plain sentences.
+        context_std: standard deviation of the normal numbers that they start from; 1 in the released code. CLIP's own
+            token embeddings have about 0.02.
         token_ids: own sentences as token ids, modalities x 2 (live, spoof) x sentences x length, zero-padded. Default:
             the nine of `templates.py`.
         positions: where the context vectors go in them, modalities x 2 x sentences x context. Default: on the
@@ -43,6 +44,7 @@ class AsymmetricDomainPrompts(nn.Module):
         source_domains: Sequence[str],
         *,
         context: int = 5,
+        context_std: float = 1.0,
         token_ids: Tensor | None = None,
         positions: Tensor | None = None,
     ) -> None:
@@ -72,8 +74,9 @@ class AsymmetricDomainPrompts(nn.Module):
         self.positions: Tensor
         self._texts = [self._causal_text(m) for m in range(len(MODALITIES))]
         width = clip.token_embedding.embedding_dim
+        shape = (self.classes, context, width)
         self.contexts = nn.ParameterDict(
-            {modality.value: nn.Parameter(torch.randn(self.classes, context, width)) for modality in MODALITIES}
+            {modality.value: nn.Parameter(context_std * torch.randn(shape)) for modality in MODALITIES}
         )  # each classes x context x text width
 
     def forward(self) -> Tensor:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mmdg_lite.configuration import write_json
-from mmdg_lite.convergence import second_half, trainings
+from mmdg_lite.convergence import second_half, trainings, twice_the_steps
 from mmdg_lite.runs import configure
 
 LOOKS = [(10, 0.4, 0.9), (20, 0.3, 0.6), (30, 0.28, 0.5), (40, 0.29, 0.45)]
@@ -44,6 +44,17 @@ def test_trainings_of_different_sizes_side_by_side(tmp_path: Path) -> None:
     assert list(table["epochs"]) == [2.0, 4.0, 2.0]  # three sources
     assert list(table["EER"]) == [30.0, 28.0, 28.0] and list(table["at step"]) == [20, 30, 30]
     assert list(table["cross-entropy"]) == [0.6, 0.45, 0.45] and list(table["its step"]) == [20, 40, 40]
+
+
+def test_what_twice_the_steps_change(tmp_path: Path) -> None:
+    for name, steps, faces in (("short", 20, 10), ("long", 40, 10), ("more faces", 40, 20), ("shortest", 10, 10)):
+        run = a_run(tmp_path / name, [look for look in LOOKS if look[0] <= steps])
+        write_json(run / "config.json", configure("full", data={"train_samples": faces}, training={"steps": steps}))
+    table = twice_the_steps(tmp_path)
+    assert list(table["steps"]) == [10, 20] and set(table["faces per source"]) == {10}
+    assert list(table["EER"]) == [40.0, 30.0] and list(table["EER, twice the steps"]) == [30.0, 28.0]
+    assert list(table["EER gained"]) == [10.0, 2.0]
+    assert list(table["cross-entropy gained"]) == pytest.approx([0.3, 0.15])
 
 
 def test_a_training_that_broke_off_is_refused(tmp_path: Path) -> None:

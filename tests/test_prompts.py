@@ -139,6 +139,16 @@ def test_without_context_these_are_clip_s_own_text_features(clip: CLIP) -> None:
             torch.testing.assert_close(features[m, 1:], spoof.expand(len(DOMAINS), -1), atol=1e-6, rtol=1e-5)
 
 
+def test_contexts_start_as_wide_as_asked(clip: CLIP) -> None:
+    starts = []
+    for std in (1.0, 0.02):
+        torch.manual_seed(0)
+        prompts = AsymmetricDomainPrompts(clip, ("A", "B"), context_std=std)
+        starts.append(torch.stack(list(prompts.contexts.values())))
+    assert float(starts[0].std().detach()) == pytest.approx(1.0, abs=0.05)
+    assert torch.equal(starts[1], 0.02 * starts[0])
+
+
 def test_classes_are_live_then_spoof_by_domain(clip: CLIP) -> None:
     prompts = prompts_of(clip)
     with torch.no_grad():
