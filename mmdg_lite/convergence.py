@@ -49,13 +49,7 @@ def trainings(folder: str | Path) -> pd.DataFrame:
     rows = []
     for path in sorted(Path(folder).rglob("config.json")):
         config = read_json(RunConfig, path)
-        looks, settings = read_history(path.parent, event="validation"), config.training
-        if looks.empty or looks["step"].max() != settings.steps:
-            raise ValueError(
-                f"{path.parent} was not trained to its last step, {settings.steps}: go on with it, or delete it"
-            )
-        faces = config.data.train_samples
-        at = {name: int(looks[name].to_numpy().argmin()) for name in ("eer", "loss")}
+        settings, faces = config.training, config.data.train_samples
         rows.append(
             {
                 "setting": config.setting,
@@ -66,16 +60,30 @@ def trainings(folder: str | Path) -> pd.DataFrame:
                 "learning rate": settings.learning_rate,
                 "steps": settings.steps,
                 "epochs": round(settings.steps * settings.batch_size / (faces * len(config.domains.sources)), 1),
-                "EER": round(100 * float(looks["eer"].iloc[at["eer"]]), 2),
-                "at step": int(looks["step"].iloc[at["eer"]]),
-                "cross-entropy": round(float(looks["loss"].iloc[at["loss"]]), 3),
-                "its step": int(looks["step"].iloc[at["loss"]]),
+                **lowest(path.parent, config),
             }
         )
     if not rows:
         raise FileNotFoundError(f"no run folder (with config.json) in {Path(folder).resolve()}")
     order = ["setting", "method", "seed", "faces per source", "batch", "learning rate", "steps"]
     return pd.DataFrame(rows).sort_values(order, kind="stable").reset_index(drop=True)
+
+
+def lowest(run: Path, config: RunConfig) -> dict[str, float | int]:
+    """The lowest validation EER (percent) and cross-entropy (nats) of a training, with the step of each.
+
+    Raises ValueError, naming the folder, for one that was not trained to its end.
+    """
+    looks, steps = read_history(run, event="validation"), config.training.steps
+    if looks.empty or looks["step"].max() != steps:
+        raise ValueError(f"{run} was not trained to its last step, {steps}: go on with it, or delete it")
+    at = {name: int(looks[name].to_numpy().argmin()) for name in ("eer", "loss")}
+    return {
+        "EER": round(100 * float(looks["eer"].iloc[at["eer"]]), 2),
+        "at step": int(looks["step"].iloc[at["eer"]]),
+        "cross-entropy": round(float(looks["loss"].iloc[at["loss"]]), 3),
+        "its step": int(looks["step"].iloc[at["loss"]]),
+    }
 
 
 def twice_the_steps(folder: str | Path) -> pd.DataFrame:

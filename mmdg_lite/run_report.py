@@ -31,8 +31,11 @@ from mmdg_lite.setting_data import SettingData
 PARTS = ("data", "model", "training")
 
 
-def command_line(config: RunConfig, *, out: str = "FOLDER") -> str:
-    """The command that makes a run of this configuration in the folder `out`."""
+def changed_settings(config: RunConfig) -> dict[str, Any]:
+    """Where a run differs from its profile in something that matters: new values by name, "training.steps" and so on.
+
+    Not the folder of the data and not what is free to change (`run_folder.FREE_TO_CHANGE`).
+    """
     plain = configure(
         config.profile,
         protocol=config.protocol,
@@ -42,12 +45,17 @@ def command_line(config: RunConfig, *, out: str = "FOLDER") -> str:
         data_root=config.data.root,
     )
     own, usual = to_dict(config), to_dict(plain)
-    changed = [
-        f"'{part}.{name}={json.dumps(value)}'"
+    return {
+        f"{part}.{name}": value
         for part in PARTS
         for name, value in own[part].items()
         if value != usual[part][name] and f"{part}.{name}" not in FREE_TO_CHANGE
-    ]
+    }
+
+
+def command_line(config: RunConfig, *, out: str = "FOLDER") -> str:
+    """The command that makes a run of this configuration in the folder `out`."""
+    changed = [f"'{name}={json.dumps(value)}'" for name, value in changed_settings(config).items()]
     root = [f'--data-root "{config.data.root}"'] if config.data.root else []
     plugins = [f'"{plugin.path}"' for plugin in config.plugins.values()]
     words = [
