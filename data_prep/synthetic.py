@@ -17,7 +17,7 @@ from mmdg_lite.data.synthetic import BENCHMARK_VERSION, Faces, benchmark_split
 from mmdg_lite.modality import MODALITIES
 
 # those of the full profile, so that a run on the written files equals one on faces in memory
-SIZES = {"train": 400, "val": 400, "test": 2000}
+SIZES = {"train": 240, "val": 400, "test": 2000}
 SEED = 2026
 
 
