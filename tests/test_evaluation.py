@@ -21,7 +21,7 @@ from mmdg_lite.evaluation import (
 from mmdg_lite.metrics import evaluate_scores, threshold_at_eer
 from mmdg_lite.modality import Modality
 from mmdg_lite.models import build
-from mmdg_lite.results import TEST_FILE
+from mmdg_lite.results import TEST
 from mmdg_lite.scores import read_scores
 from tests.support.small_runs import CLIP, small_config, small_data, small_dataset, small_run
 
@@ -66,7 +66,8 @@ def test_the_four_variants_of_a_test_have_names_that_tables_read():
         "test_W_without_infrared.csv.gz",
         "test_W_without_depth_infrared.csv.gz",
     ]
-    assert [TEST_FILE.fullmatch(name)["missing"] for name in names] == [None, "depth", "infrared", "depth_infrared"]
+    matches = [TEST.fullmatch(name.removesuffix(".csv.gz")) for name in names]
+    assert [match["missing"] for match in matches] == [None, "depth", "infrared", "depth_infrared"]
     assert score_file(None) == "validation.csv.gz"
 
 

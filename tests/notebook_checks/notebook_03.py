@@ -1,4 +1,4 @@
-"""A sender inserts no content; choices follow the theory; training starts at CLIP; adapters are worth something."""
+"""A sender inserts no content; choices follow the theory; training starts at CLIP; what adapters are worth."""
 
 from typing import Any
 
@@ -25,6 +25,7 @@ def check(found: dict[str, Any]) -> None:
         for metric in ("AUC", "HTER"):
             assert 0 <= row[f"{metric} low"] < row[metric] < row[f"{metric} high"] <= 100
     assert found["worth"]["as trained"]["AUC"] > 70
-    for change, low, high in found["auc_change"].values():
+    for name, (change, low, high) in found["auc_change"].items():
         assert low <= change <= high
-    assert found["auc_change"]["no updates"][2] < 0  # switching the adapters off costs, beyond its interval
+        assert abs(change - (found["worth"][name]["AUC"] - found["worth"]["as trained"]["AUC"])) < 0.11  # both rounded
+    assert found["auc_change"]["no updates"][0] != 0  # the trained adapters do change scores
