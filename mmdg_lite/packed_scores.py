@@ -6,7 +6,7 @@ are float32, as those of all methods here, are kept as such; others as float64. 
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import h5py
@@ -39,8 +39,8 @@ def packed_names(path: str | Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     with _Opened(path) as file:
         for name in sorted(file):
-            for run in file[f"{name}/runs"][()].astype("U"):
-                found.setdefault(str(run), []).append(name)
+            for run in _texts(file[f"{name}/runs"]):
+                found.setdefault(run, []).append(name)
     return found
 
 
@@ -51,13 +51,13 @@ def read_packed(path: str | Path, run: str, name: str) -> Scores:
     or list.
     """
     with _Opened(path) as file:
-        runs = list(file[f"{name}/runs"][()].astype("U")) if name in file else []
+        runs = _texts(file[f"{name}/runs"]) if name in file else []
         if run not in runs:
             raise ValueError(f"{path} holds no scores of run {run!r} on {name!r}")
         group = file[name]
-        kinds = group["species_names"][()].astype("U")
+        kinds = np.array(_texts(group["species_names"]))
         return Scores(
-            ids=tuple(np.char.decode(group["ids"][()], "utf-8").tolist()),
+            ids=tuple(_texts(group["ids"])),
             labels=group["labels"][()].astype(np.int64),
             species=tuple(kinds[group["species"][()]].tolist()),
             scores=_as_read(group["scores"][runs.index(run)]),
@@ -107,15 +107,23 @@ def _write_list(group: h5py.Group, scored: Mapping[str, Scores]) -> None:
     exact = np.stack([scored[run].scores for run in runs]).astype(np.float64)  # runs x n
     short = exact.astype(np.float32)
     kept = short if np.array_equal(_as_read(short), exact) else exact
-    group["runs"], group["species_names"] = np.array(runs, dtype="S"), np.array(kinds, dtype="S")
+    group["runs"], group["species_names"] = _bytes(runs), _bytes(kinds)
     samples = {
-        "ids": np.char.encode(np.array(first.ids), "utf-8"),
+        "ids": _bytes(first.ids),
         "labels": first.labels.astype(np.int8),
         "species": np.searchsorted(kinds, first.species).astype(np.uint8),
     }
     for key, values in samples.items():
         group.create_dataset(key, data=values, chunks=values.shape, **SQUEEZED)
     group.create_dataset("scores", data=kept, chunks=(1, len(first)), **SQUEEZED)
+
+
+def _bytes(texts: Sequence[str]) -> NDArray[np.bytes_]:
+    return np.char.encode(np.array(texts), "utf-8")
+
+
+def _texts(dataset: h5py.Dataset) -> list[str]:
+    return np.char.decode(dataset[()], "utf-8").tolist()
 
 
 def _as_read(values: NDArray[np.floating]) -> NDArray[np.float64]:

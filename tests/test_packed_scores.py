@@ -42,15 +42,15 @@ def assert_equal(one: Scores, other: Scores) -> None:
 
 @pytest.mark.parametrize("width", [32, 64])
 def test_what_goes_in_comes_out(tmp_path: Path, width: int) -> None:
-    runs = {f"mmdg++/seed{seed}": through_csv(some(seed, width=width), tmp_path) for seed in (2, 0, 1)}
-    pack(tmp_path / FILE, {"validation": runs, "test_W": {"mmdg++/seed1": runs["mmdg++/seed1"]}})
+    runs = {f"méthode/seed{seed}": through_csv(some(seed, width=width), tmp_path) for seed in (2, 0, 1)}
+    pack(tmp_path / FILE, {"validation": runs, "test_W": {"méthode/seed1": runs["méthode/seed1"]}})
     for name, scores in runs.items():
         assert_equal(read_packed(tmp_path / FILE, name, "validation"), scores)
-    assert_equal(read_packed(tmp_path / FILE, "mmdg++/seed1", "test_W"), runs["mmdg++/seed1"])
+    assert_equal(read_packed(tmp_path / FILE, "méthode/seed1", "test_W"), runs["méthode/seed1"])
     assert packed_names(tmp_path / FILE) == {
-        "mmdg++/seed0": ["validation"],
-        "mmdg++/seed1": ["test_W", "validation"],
-        "mmdg++/seed2": ["validation"],
+        "méthode/seed0": ["validation"],
+        "méthode/seed1": ["test_W", "validation"],
+        "méthode/seed2": ["validation"],
     }
     with h5py.File(tmp_path / FILE) as file:
         assert file["validation/scores"].dtype == f"float{width}"
