@@ -48,7 +48,7 @@ class ModelConfig:
     sampling: Sampling = "moments"  # how the samples' statistics are drawn in training
     suppression: Suppression = "query"  # what certainty scales: rows (queries) or columns (keys) of the logits
     context: int = 5  # learnable context vectors per class and modality
-    context_std: float = 1.0  # standard deviation of their start; 1 is the released code's, CLIP's own words have 0.02
+    context_std: float = 1.0  # standard deviation of their start; 1: the released code's; the tiny CLIP's words: 0.02
     released: bool | tuple[str, ...] = False  # reproduce the released code's faults: all, none, or these (`faults`)
     seed: int = 0  # of the initialisation
 

@@ -27,8 +27,8 @@ class AsymmetricDomainPrompts(nn.Module):
             become parameters of this module.
         source_domains: names of the S training domains.
         context: n, learnable vectors per class and modality. 0 leaves the plain sentences.
-        context_std: standard deviation of the normal numbers that they start from; 1 in the released code. CLIP's own
-            token embeddings have about 0.02.
+        context_std: standard deviation of the normal numbers that they start from; 1 in the released code. The
+            tiny CLIP's own token embeddings have about 0.02.
         token_ids: own sentences as token ids, modalities x 2 (live, spoof) x sentences x length, zero-padded. Default:
             the nine of `templates.py`.
         positions: where the context vectors go in them, modalities x 2 x sentences x context. Default: on the
