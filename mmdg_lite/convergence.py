@@ -4,12 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from mmdg_lite.aggregation import display_name
 from mmdg_lite.configuration import read_json
+from mmdg_lite.figure_style import new_figure, styled
+from mmdg_lite.methods import method as find_method
 from mmdg_lite.results import read_history
 from mmdg_lite.run_report import validations
 from mmdg_lite.runs import RunConfig
+
+
+TWICE = ("", ", made again")
 
 
 def second_half(frame: pd.DataFrame) -> pd.DataFrame:
@@ -41,14 +47,16 @@ def second_half(frame: pd.DataFrame) -> pd.DataFrame:
 def trainings(folder: str | Path) -> pd.DataFrame:
     """What trainings of different sizes come to on their sources' validation lists, a row each.
 
-    `folder`: run folders at any depth, of which only config.json and metrics.jsonl are read. Columns: setting, method,
-    seed, faces per source, batch, learning rate, steps and epochs; the lowest validation EER (percent) and
+    `folder`: run folders at any depth, of which only config.json and metrics.jsonl are read; runs that are fitted and
+    not trained are passed over. Columns: setting, method, seed, faces per source, batch, learning rate, steps and epochs; the lowest validation EER (percent) and
     cross-entropy (nats) with the step of each. Raises FileNotFoundError when there is none, and ValueError, naming the
     folder, for one that was not trained to its end.
     """
     rows = []
     for path in sorted(Path(folder).rglob("config.json")):
         config = read_json(RunConfig, path)
+        if find_method(config.method).kind != "trained":
+            continue
         settings, faces = config.training, config.data.train_samples
         rows.append(
             {
@@ -86,6 +94,10 @@ def lowest(run: Path, config: RunConfig) -> dict[str, float | int]:
     }
 
 
+SAME = ["setting", "method", "seed", "faces per source", "batch", "learning rate"]
+"""What trainings of different length have in common; with the steps, what makes them the same training."""
+
+
 def twice_the_steps(folder: str | Path) -> pd.DataFrame:
     """What doubling the steps changes: a row per pair of trainings below `folder` that differ in nothing else.
 
@@ -94,14 +106,73 @@ def twice_the_steps(folder: str | Path) -> pd.DataFrame:
     the longer one's is lower. Errors as of `trainings`.
     """
     table = trainings(folder)
-    same = ["setting", "method", "seed", "faces per source", "batch", "learning rate"]
     values = ["EER", "cross-entropy"]
-    longer = table[[*same, "steps", *values]].assign(steps=table["steps"] / 2)
-    pairs = table[[*same, "steps", *values]].merge(longer, on=[*same, "steps"], suffixes=("", ", twice the steps"))
+    longer = table[[*SAME, "steps", *values]].assign(steps=table["steps"] / 2)
+    pairs = table[[*SAME, "steps", *values]].merge(longer, on=[*SAME, "steps"], suffixes=("", ", twice the steps"))
     for value in values:
         pairs[f"{value} gained"] = (pairs[value] - pairs[f"{value}, twice the steps"]).round(3)
     order = [f"{value}{part}" for value in values for part in ("", ", twice the steps", " gained")]
-    return pairs[[*same, "steps", *order]]
+    return pairs[[*SAME, "steps", *order]]
+
+
+def doubling(folder: str | Path) -> pd.DataFrame:
+    """`twice_the_steps` averaged over settings and seeds: a row per method, size of the training and number of steps.
+
+    Columns: method, faces per source, batch, steps, pairs, EER gained (percentage points), cross-entropy gained
+    (percent of the shorter trainings').
+    """
+    rows = []
+    sizes = ["method", "faces per source", "batch", "steps"]
+    for size, part in twice_the_steps(folder).groupby(sizes):
+        rows.append(
+            {
+                **dict(zip(sizes, size, strict=True)),
+                "pairs": len(part),
+                "EER gained": round(part["EER gained"].mean(), 2),
+                "cross-entropy gained, %": round(
+                    100 * part["cross-entropy gained"].mean() / part["cross-entropy"].mean(), 1
+                ),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def made_twice(folder: str | Path, others: str | Path) -> pd.DataFrame:
+    """The trainings below `folder` that were made again, below `others`, with the same settings and seed.
+
+    On a CPU they are equal; on a GPU some sums run in no fixed order, and what it comes to is chance. Columns: setting,
+    method, seed, steps; EER (percent) and cross-entropy (nats) of both, the lowest on the sources' validation lists.
+    """
+    values = ["EER", "cross-entropy"]
+    first, again = (trainings(place)[[*SAME, "steps", *values]] for place in (folder, others))
+    pairs = first.merge(again, on=[*SAME, "steps"], suffixes=("", ", made again"))
+    return pairs[["setting", "method", "seed", "steps", *(f"{value}{part}" for value in values for part in TWICE)]]
+
+
+@styled
+def by_steps(folder: str | Path, *, faces: int) -> Figure:
+    """Lowest validation EER and cross-entropy over the number of steps of trainings on `faces` faces per source.
+
+    A thin line per setting and seed, a thick one for the mean of those that were made with every number of steps.
+    """
+    table = trainings(folder).query("`faces per source` == @faces")
+    figure = new_figure((7.2, 3.0))
+    for axes, column, title in zip(
+        figure.subplots(1, 2),
+        ("EER", "cross-entropy"),
+        ("validation EER, %", "validation cross-entropy"),
+        strict=True,
+    ):
+        for number, (method, part) in enumerate(table.groupby("method")):
+            lines = part.pivot_table(index="steps", columns=["setting", "seed"], values=column)
+            axes.plot(lines.index, lines, color=f"C{number}", linewidth=0.8, alpha=0.5)
+            mean = lines.dropna(axis=1).mean(axis=1)
+            axes.plot(mean.index, mean, color=f"C{number}", marker=".", linewidth=2, label=method)
+        axes.set(title=title, xlabel="steps", xscale="log", ylim=(0, None))
+        axes.set_xticks(sorted(set(table["steps"])), [str(steps) for steps in sorted(set(table["steps"]))])
+        axes.minorticks_off()
+    axes.legend()
+    return figure
 
 
 def _late_gain(looks: pd.DataFrame) -> tuple[float, float]:

@@ -8,7 +8,7 @@ makes it again. Its threshold is the one that the run fixed on its sources' vali
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from mmdg_lite.outputs import Output
 from mmdg_lite.pictures import certainty_maps
 from mmdg_lite.results import read_run
 from mmdg_lite.run_folder import RunFolder
-from mmdg_lite.run_report import command_line
+from mmdg_lite.run_report import as_commanded, command_line
 from mmdg_lite.runs import RunConfig, resolve_device
 from mmdg_lite.scores import Scores
 
@@ -224,7 +224,7 @@ def ship(run: str | Path, *, folder: str | Path = ASSETS) -> tuple[Path, Path]:
         raise ValueError(f"{source.path}: only an MMDG++ on the tiny CLIP and the synthetic domains can be shipped")
     checkpoint = read_checkpoint(source.model)
     record = Record(
-        config=replace(config, device="auto", data=replace(config.data, cache=None)),  # no paths of this machine
+        config=as_commanded(config),  # no paths of this machine, and nothing that only its device can do
         threshold=result["threshold"],
         kept_step=checkpoint.values["step"],
         steps=result["steps"],

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmdg_lite.configuration import to_dict
+from mmdg_lite.configuration import from_dict, to_dict
 from mmdg_lite.data.loader import CLIP_MEAN, CLIP_STD, loader
 from mmdg_lite.figure_style import new_figure, styled
 from mmdg_lite.metrics import bootstrap_interval
@@ -36,21 +36,23 @@ def changed_settings(config: RunConfig) -> dict[str, Any]:
 
     Not the folder of the data and not what is free to change (`run_folder.FREE_TO_CHANGE`).
     """
-    plain = configure(
-        config.profile,
-        protocol=config.protocol,
-        setting=config.setting,
-        method=config.method,
-        seed=config.seed,
-        data_root=config.data.root,
-    )
-    own, usual = to_dict(config), to_dict(plain)
+    own, usual = to_dict(config), to_dict(_of_the_profile(config))
     return {
         f"{part}.{name}": value
         for part in PARTS
         for name, value in own[part].items()
         if value != usual[part][name] and f"{part}.{name}" not in FREE_TO_CHANGE
     }
+
+
+def as_commanded(config: RunConfig) -> RunConfig:
+    """The configuration that `command_line` asks for: what is free to change is as in the profile, whatever it was."""
+    own, usual = to_dict(config), to_dict(_of_the_profile(config))
+    for name in FREE_TO_CHANGE:
+        part, _, field = name.rpartition(".")
+        values, plain = (own[part], usual[part]) if part else (own, usual)
+        values[field] = plain[field]
+    return from_dict(RunConfig, own)
 
 
 def command_line(config: RunConfig, *, out: str = "FOLDER") -> str:
@@ -242,6 +244,18 @@ def run_findings(run: str | Path) -> dict[str, Any]:
         **{name: float(np.mean([metrics[name] for metrics in complete])) for name in names},
         "hter_per_test": {name: metrics["hter"] for name, metrics in result["metrics"].items() if name != "validation"},
     }
+
+
+def _of_the_profile(config: RunConfig) -> RunConfig:
+    """The same run with every setting as in its profile."""
+    return configure(
+        config.profile,
+        protocol=config.protocol,
+        setting=config.setting,
+        method=config.method,
+        seed=config.seed,
+        data_root=config.data.root,
+    )
 
 
 def _pixels(images: Tensor) -> NDArray[np.uint8]:

@@ -13,14 +13,16 @@ from mmdg_lite.run_report import changed_settings
 from mmdg_lite.runs import RunConfig
 
 AS_IS = "as in the profile"
-UNTOLD = ("data.test_samples",)  # nothing is tested in a search
+# nothing is tested in a search; a training has as many steps as its counterpart, whatever their profile's; "auto" is
+# float32 where a search without a GPU was made
+UNTOLD = ("data.test_samples", "training.steps", "training.validate_every", "training.precision")
 
 
 def changes(folder: str | Path) -> pd.DataFrame:
-    """A row per method and change of settings, beside the same trainings without it.
+    """A row per method, number of steps and change of settings, beside the same trainings without it.
 
-    `folder`: run folders at any depth, of which only config.json and metrics.jsonl are read. Columns: method, change,
-    trainings (how many have a counterpart), EER (percent) and cross-entropy (nats), the lowest on the sources'
+    `folder`: run folders at any depth, of which only config.json and metrics.jsonl are read. Columns: method, steps,
+    change, trainings (how many have a counterpart), EER (percent) and cross-entropy (nats), the lowest on the sources'
     validation lists, means over these trainings, and how much lower each is than without the change (`gained`, with
     the gain of each training in `EER gains`).
 
@@ -32,18 +34,19 @@ def changes(folder: str | Path) -> pd.DataFrame:
     if not rows:
         raise FileNotFoundError(f"no run folder (with config.json) in {Path(folder).resolve()}")
     frame = pd.DataFrame(rows)
-    keys = ["method", "setting", "seed"]
+    keys = ["method", "setting", "seed", "steps"]
     usual = frame[frame["change"] == AS_IS].drop(columns=["change", "run"])
     pairs = frame.merge(usual, on=keys, how="left", suffixes=("", " before"), validate="many_to_one")
     alone = pairs[pairs["EER before"].isna()]
     if len(alone):
         raise ValueError(f"{alone['run'].iloc[0]} has no counterpart: the same training {AS_IS}")
     table = []
-    for (method, change), part in pairs.groupby(["method", "change"], sort=False):
+    for (method, steps, change), part in pairs.groupby(["method", "steps", "change"], sort=False):
         gains = part["EER before"] - part["EER"]
         table.append(
             {
                 "method": display_name(str(method)),
+                "steps": steps,
                 "change": change,
                 "trainings": len(part),
                 "EER": round(part["EER"].mean(), 2),
@@ -53,7 +56,7 @@ def changes(folder: str | Path) -> pd.DataFrame:
                 "cross-entropy gained": round((part["cross-entropy before"] - part["cross-entropy"]).mean(), 3),
             }
         )
-    order = sorted(table, key=lambda row: (row["method"], row["change"] != AS_IS, row["change"]))
+    order = sorted(table, key=lambda row: (row["method"], row["steps"], row["change"] != AS_IS, row["change"]))
     return pd.DataFrame(order)
 
 
@@ -61,5 +64,5 @@ def _row(run: Path) -> dict[str, Any]:
     config = read_json(RunConfig, run / "config.json")
     changed = {name: value for name, value in changed_settings(config).items() if name not in UNTOLD}
     told = ", ".join(f"{name} = {json.dumps(value)}" for name, value in changed.items())
-    keys = {"method": config.method, "setting": config.setting, "seed": config.seed}
+    keys = {"method": config.method, "setting": config.setting, "seed": config.seed, "steps": config.training.steps}
     return {**keys, "change": told or AS_IS, "run": str(run), **lowest(run, config)}

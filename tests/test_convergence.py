@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mmdg_lite.configuration import write_json
-from mmdg_lite.convergence import second_half, trainings, twice_the_steps
+from mmdg_lite.convergence import by_steps, doubling, made_twice, second_half, trainings, twice_the_steps
 from mmdg_lite.runs import configure
 
 LOOKS = [(10, 0.4, 0.9), (20, 0.3, 0.6), (30, 0.28, 0.5), (40, 0.29, 0.45)]
@@ -55,6 +55,33 @@ def test_what_twice_the_steps_change(tmp_path: Path) -> None:
     assert list(table["EER"]) == [40.0, 30.0] and list(table["EER, twice the steps"]) == [30.0, 28.0]
     assert list(table["EER gained"]) == [10.0, 2.0]
     assert list(table["cross-entropy gained"]) == pytest.approx([0.3, 0.15])
+
+
+def test_doubling_is_the_mean_of_the_pairs(tmp_path: Path) -> None:
+    for seed, scale in ((0, 1.0), (1, 0.5)):
+        for steps in (20, 40):
+            looks = [(step, scale * eer, scale * loss) for step, eer, loss in LOOKS if step <= steps]
+            run = a_run(tmp_path / f"{seed}-{steps}", looks, seed=seed)
+            write_json(run / "config.json", configure("full", seed=seed, training={"steps": steps}))
+    (row,) = doubling(tmp_path).to_dict("records")
+    assert (row["method"], row["steps"], row["pairs"]) == ("MMDG++", 20, 2)
+    assert row["EER gained"] == pytest.approx(1.5)  # 2 and 1 points
+    assert row["cross-entropy gained, %"] == pytest.approx(25.0)  # 0.6 to 0.45, and half of both
+    errors, entropies = by_steps(tmp_path, faces=240).axes
+    means = [axes.lines[-1].get_ydata().tolist() for axes in (errors, entropies)]
+    assert means == [pytest.approx([22.5, 21.0]), pytest.approx([0.45, 0.3375], abs=1e-3)]
+
+
+def test_the_same_training_made_twice(tmp_path: Path) -> None:
+    made = [("first/0", 0, LOOKS), ("first/1", 1, LOOKS), ("again/0", 0, [*LOOKS[:3], (40, 0.2, 0.4)])]
+    for name, seed, looks in made:
+        run = a_run(tmp_path / name, looks, seed=seed)
+        write_json(run / "config.json", configure("full", seed=seed, training={"steps": 40}))
+    probe = a_run(tmp_path / "again/probe", [(7, 0.1, 0.1)])
+    write_json(probe / "config.json", configure("full", method="linear_probe"))  # is not trained
+    (row,) = made_twice(tmp_path / "first", tmp_path / "again").to_dict("records")
+    assert (row["seed"], row["steps"], row["EER"], row["EER, made again"]) == (0, 40, 28.0, 20.0)
+    assert (row["cross-entropy"], row["cross-entropy, made again"]) == (0.45, 0.4)
 
 
 def test_a_training_that_broke_off_is_refused(tmp_path: Path) -> None:

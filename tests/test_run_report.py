@@ -111,3 +111,9 @@ def test_command_names_what_differs_from_the_profile(config, trained):
     assert "learning_rate" not in command and "cache" not in command
     assert "--set " not in run_report.command_line(configure("full"))
     assert RunFolder(trained).read_config() == config
+
+
+def test_what_is_free_to_change_is_as_the_command_makes_it():
+    ours = {"cuda_graphs": True, "checkpoint_every": 7, "steps": 9}
+    config = configure("full", device="cpu", data={"cache": "/tmp/x", "workers": 3}, training=ours)
+    assert run_report.as_commanded(config) == configure("full", training={"steps": 9})

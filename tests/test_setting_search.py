@@ -43,3 +43,14 @@ def test_a_training_without_counterpart_is_refused(tmp_path: Path) -> None:
     a_training(tmp_path / "changed", eer=0.1, loss=0.3, seed=1, model={"rate": 0.5})
     with pytest.raises(ValueError, match=f"changed has no counterpart: the same training {AS_IS}"):
         changes(tmp_path)
+
+
+def test_steps_are_no_change_but_have_counterparts_of_their_own(tmp_path: Path) -> None:
+    shorter = {"steps": 40, "validate_every": 20}
+    a_training(tmp_path / "800", eer=0.10, loss=0.3)
+    a_training(tmp_path / "40", eer=0.20, loss=0.6, training=shorter)
+    a_training(tmp_path / "40 changed", eer=0.15, loss=0.5, training=shorter | {"optimiser": "sgd"})
+    table = changes(tmp_path)
+    assert list(table["steps"]) == [40, 40, 800]
+    assert list(table["change"]) == [AS_IS, 'training.optimiser = "sgd"', AS_IS]
+    assert list(table["EER gained"]) == pytest.approx([0.0, 5.0, 0.0])
