@@ -14,8 +14,9 @@ from mmdg_lite.results import read_history
 from mmdg_lite.run_report import validations
 from mmdg_lite.runs import RunConfig
 
-
 TWICE = ("", ", made again")
+LITTLE = (1.0, 3.0)
+"""Long enough is what twice the steps improve by at most so many points of EER and percent of cross-entropy."""
 
 
 def second_half(frame: pd.DataFrame) -> pd.DataFrame:
@@ -48,9 +49,9 @@ def trainings(folder: str | Path) -> pd.DataFrame:
     """What trainings of different sizes come to on their sources' validation lists, a row each.
 
     `folder`: run folders at any depth, of which only config.json and metrics.jsonl are read; runs that are fitted and
-    not trained are passed over. Columns: setting, method, seed, faces per source, batch, learning rate, steps and epochs; the lowest validation EER (percent) and
-    cross-entropy (nats) with the step of each. Raises FileNotFoundError when there is none, and ValueError, naming the
-    folder, for one that was not trained to its end.
+    not trained are passed over. Columns: setting, method, seed, faces per source, batch, learning rate, steps and
+    epochs; the lowest validation EER (percent) and cross-entropy (nats) with the step of each. Raises FileNotFoundError
+    when there is none, and ValueError, naming the folder, for one that was not trained to its end.
     """
     rows = []
     for path in sorted(Path(folder).rglob("config.json")):
@@ -119,19 +120,20 @@ def doubling(folder: str | Path) -> pd.DataFrame:
     """`twice_the_steps` averaged over settings and seeds: a row per method, size of the training and number of steps.
 
     Columns: method, faces per source, batch, steps, pairs, EER gained (percentage points), cross-entropy gained
-    (percent of the shorter trainings').
+    (percent of the shorter trainings'), and whether that is `LITTLE` enough for the shorter ones to be long enough.
     """
     rows = []
     sizes = ["method", "faces per source", "batch", "steps"]
     for size, part in twice_the_steps(folder).groupby(sizes):
+        points = part["EER gained"].mean()
+        percent = 100 * part["cross-entropy gained"].mean() / part["cross-entropy"].mean()
         rows.append(
             {
                 **dict(zip(sizes, size, strict=True)),
                 "pairs": len(part),
-                "EER gained": round(part["EER gained"].mean(), 2),
-                "cross-entropy gained, %": round(
-                    100 * part["cross-entropy gained"].mean() / part["cross-entropy"].mean(), 1
-                ),
+                "EER gained": round(points, 2),
+                "cross-entropy gained, %": round(percent, 1),
+                "long enough": bool(points <= LITTLE[0] and percent <= LITTLE[1]),
             }
         )
     return pd.DataFrame(rows)

@@ -6,6 +6,7 @@ Pictures of faces are in `pictures`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,8 @@ from mmdg_lite.tables import AVERAGE, aggregate, display_name, in_order
 __all__ = ["det", "hter_by_target", "risk_coverage_curves", "roc", "save", "score_histogram", "training_balance"]
 
 MARKERS = "osD^vP*X<>"
+FEW = 5
+"""Curves whose legend fits beside them inside the axes."""
 DET_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 
@@ -39,7 +42,7 @@ def roc(curves: Mapping[str, Scores]) -> Figure:
         (line,) = axes.plot(far, accepted, label=f"{name} (AUC {100 * metrics.auc:.1f} %)")
         axes.plot(metrics.eer, 1 - metrics.eer, "o", color=line.get_color())
     axes.set(xlabel="FAR: spoof accepted", ylabel="live accepted (1 - FRR)", xlim=(0, 1), ylim=(0, 1.01))
-    axes.legend(loc="lower right")
+    _legend(axes, "lower right")
     return figure
 
 
@@ -57,7 +60,7 @@ def det(curves: Mapping[str, Scores]) -> Figure:
     axes.set_xticks(ticks, [f"{100 * t:g}" for t in DET_TICKS])
     axes.set_yticks(ticks, [f"{100 * t:g}" for t in DET_TICKS])
     axes.set(xlabel="FAR, %", ylabel="FRR, %", xlim=(low, high), ylim=(low, high))
-    axes.legend(loc="best")
+    _legend(axes, "best")
     return figure
 
 
@@ -75,7 +78,7 @@ def risk_coverage_curves(curves: Mapping[str, Scores], *, thresholds: Mapping[st
         found = risk_coverage(accepted == (scores.labels == 1), confidence)
         axes.plot(100 * found.coverage, 100 * found.risk, label=f"{name} (area {100 * found.area:.1f} %)")
     axes.set(xlabel="coverage: decided, %", ylabel="risk: errors among the decided, %", xlim=(0, 100), ylim=(0, None))
-    axes.legend(loc="best")
+    _legend(axes, "best")
     return figure
 
 
@@ -152,6 +155,14 @@ def training_balance(history: pd.DataFrame, *, validation: pd.DataFrame | None =
         axes.set_visible(False)
     grid.flat[0].legend()
     return figure
+
+
+def _legend(axes: Axes, inside: Literal["lower right", "best"]) -> None:
+    """A legend inside the axes, or beside them where its many lines would cover the curves."""
+    if len(axes.get_legend_handles_labels()[0]) > FEW:
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    else:
+        axes.legend(loc=inside)
 
 
 def _square() -> tuple[Figure, Axes]:

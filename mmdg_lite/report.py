@@ -9,24 +9,39 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmdg_lite.ablations import NOT_RUN, coverage
+from mmdg_lite.ablations import NOT_RUN, components_of, coverage
+from mmdg_lite.aggregation import display_name, in_order, select
 from mmdg_lite.claims import CLAIMS, findings, verdict
-from mmdg_lite.convergence import second_half
+from mmdg_lite.comparison import POINTS, reading
+from mmdg_lite.convergence import doubling
 from mmdg_lite.marked_text import rewrite_measured_part
+from mmdg_lite.methods import METHODS
 from mmdg_lite.results import collect
-from mmdg_lite.significance import SIGNIFICANT
-from mmdg_lite.table_text import grid
+from mmdg_lite.setting_search import changes
+from mmdg_lite.significance import SIGNIFICANT, compare
+from mmdg_lite.table_text import grid, interval
 from mmdg_lite.training_dynamics import dynamics
 
 ROOT = Path(__file__).resolve().parents[1]
-SCORES, PAGE = ROOT / "figures" / "scores", ROOT / "figures" / "REPORT.md"
+FIGURES = ROOT / "figures"
+SCORES, PAGE = FIGURES / "scores", FIGURES / "REPORT.md"
+FUSION = "fusion"
+LENGTHS, SEARCH = FIGURES / "convergence", FIGURES / "search"
 
 
-def measured(frame: pd.DataFrame) -> str:
+PART_BY_PART = (
+    "*Minus plain fusion, over all settings of P2. This was asked after the tables had been seen: it says which part "
+    "of MMDG++ makes the difference above, and is no test of a claim.*"
+)
+
+
+def measured(frame: pd.DataFrame, *, lengths: Path = LENGTHS, search: Path = SEARCH) -> str:
     """The measured part of the report as Markdown.
 
     Args:
         frame: rows of `results.collect`, of one profile and kind of data.
+        lengths: trainings of different lengths, see `convergence.doubling`.
+        search: trainings with other settings, see `setting_search.changes`.
 
     Raises:
         ValueError: several profiles or kinds of data.
@@ -36,8 +51,11 @@ def measured(frame: pd.DataFrame) -> str:
     for claim in CLAIMS:
         mine = found[found["claim"] == claim.name]
         parts += [f"### {claim.name}", f"*{claim.statement}*", grid(mine.drop(columns="claim"))]
+    if not (parts_of := missing_by_part(frame)).empty:
+        parts += ["### Modalities missing, part by part", PART_BY_PART, grid(parts_of)]
     parts += ["### What the training logs show", grid(_rounded(dynamics(frame)))]
-    parts += ["### Whether training was long enough", grid(second_half(frame).drop(columns="profile"))]
+    parts += ["### Whether training was long enough", grid(doubling(lengths))]
+    parts += ["### What other settings give on the sources' validation lists", grid(changes(search))]
     there = coverage(frame)
     absent = there[(there.drop(columns="method") == NOT_RUN).any(axis=1)]
     parts += ["### What was not run", grid(absent)]
@@ -59,6 +77,27 @@ def about(frame: pd.DataFrame) -> str:
         f"contrast counts as decided where interval and sign-flip test (p < {SIGNIFICANT}) agree. The tests are not "
         "corrected for their number."
     )
+
+
+def missing_by_part(frame: pd.DataFrame) -> pd.DataFrame:
+    """Methods of the component ablation minus plain fusion on protocol P2, by each metric, in percentage points."""
+    p2, rows = select(frame, "P2"), []
+    parts = {name: components_of(METHODS[name]) for name in in_order(p2["method"]) if name in METHODS}
+    for name in [name for name, has in parts.items() if has is not None and any(has) and FUSION in parts]:
+        for metric in POINTS:
+            c = compare(p2, name, FUSION, metric=metric)
+            rows.append(
+                {
+                    "method": display_name(name),
+                    "quantity": POINTS[metric],
+                    "difference": f"{100 * c.difference:+.2f}",
+                    "95 % interval": interval(c.low, c.high),
+                    "p": f"{c.p_value:.4f}",
+                    "pairs": c.pairs,
+                    "finding": reading(c),
+                }
+            )
+    return pd.DataFrame(rows)
 
 
 def verdicts(found: pd.DataFrame) -> pd.DataFrame:

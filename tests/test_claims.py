@@ -109,6 +109,18 @@ def test_the_report_of_some_runs(runs):
     assert all(f"### {claim.name}" in text for claim in CLAIMS)
     row = next(line for line in text.splitlines() if line.startswith("| MMDG ") and "not run" in line)
     assert row.count("not run") == 5
+    assert "### What other settings give on the sources' validation lists" in text
+
+
+def test_parts_are_told_apart_where_modalities_are_missing(runs):
+    skills = {"fusion": 0.15, "fusion+uncertainty": 0.9, "head": 0.9, "linear_probe": 0.9, "mmdg": 0.9}
+    frame = runs(skills, missing=("", "depth"))
+    table = report.missing_by_part(frame)
+    assert list(table["method"]) == ["Fusion + uncertainty"] * 3
+    assert list(table["finding"]) == ["better"] * 3 and set(table["pairs"]) == {8}
+    assert list(table["difference"].str[0]) == ["-", "-", "+"]
+    assert "### Modalities missing, part by part" in report.measured(frame)
+    assert report.missing_by_part(frame[frame["method"] != "fusion"]).empty
 
 
 def test_profiles_are_not_mixed(runs):

@@ -67,9 +67,20 @@ def test_doubling_is_the_mean_of_the_pairs(tmp_path: Path) -> None:
     assert (row["method"], row["steps"], row["pairs"]) == ("MMDG++", 20, 2)
     assert row["EER gained"] == pytest.approx(1.5)  # 2 and 1 points
     assert row["cross-entropy gained, %"] == pytest.approx(25.0)  # 0.6 to 0.45, and half of both
+    assert not row["long enough"]
     errors, entropies = by_steps(tmp_path, faces=240).axes
     means = [axes.lines[-1].get_ydata().tolist() for axes in (errors, entropies)]
     assert means == [pytest.approx([22.5, 21.0]), pytest.approx([0.45, 0.3375], abs=1e-3)]
+
+
+@pytest.mark.parametrize("eer, loss, enough", [(0.29, 0.582, True), (0.28, 0.6, False), (0.31, 0.58, False)])
+def test_long_enough_is_what_twice_the_steps_hardly_improve(
+    eer: float, loss: float, enough: bool, tmp_path: Path
+) -> None:
+    for steps, look in ((20, (20, 0.3, 0.6)), (40, (40, eer, loss))):
+        run = a_run(tmp_path / str(steps), [(10, 0.5, 0.9), look])
+        write_json(run / "config.json", configure("full", training={"steps": steps}))
+    assert list(doubling(tmp_path)["long enough"]) == [enough]
 
 
 def test_the_same_training_made_twice(tmp_path: Path) -> None:

@@ -69,6 +69,16 @@ def test_det_axes_are_normal_deviates(scores):
     assert f"EER {100 * scores.metrics().eer:.1f} %" in axes.lines[1].get_label()
 
 
+@pytest.mark.parametrize("draw", [plots.roc, plots.det])
+@pytest.mark.parametrize("number, beside", [(4, False), (5, True)])
+def test_a_long_legend_covers_no_curves(draw, number, beside, scores):
+    figure = draw({f"method {k}": scores for k in range(number)})
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    legend = axes.get_legend()
+    assert (legend.get_window_extent().x0 > axes.get_window_extent().x1) == beside
+
+
 def test_risk_coverage_orders_decisions_by_their_distance_from_the_threshold():
     """At 0.5: the surest two are right, the third is wrong, the fourth right."""
     values = np.array([0.99, 0.05, 0.8, 0.45])
