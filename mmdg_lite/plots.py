@@ -27,7 +27,9 @@ __all__ = ["det", "hter_by_target", "risk_coverage_curves", "roc", "save", "scor
 
 MARKERS = "osD^vP*X<>"
 FEW = 5
-"""Curves whose legend fits beside them inside the axes."""
+"""Lines of a legend that fits inside the axes."""
+LEGEND = 2.4
+"""Width of a longer one beside them, in inches."""
 DET_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 
@@ -161,6 +163,10 @@ def _legend(axes: Axes, inside: Literal["lower right", "best"]) -> None:
     """A legend inside the axes, or beside them where its many lines would cover the curves."""
     if len(axes.get_legend_handles_labels()[0]) > FEW:
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        width, height = figure.get_size_inches()
+        figure.set_size_inches(width + LEGEND, height)
     else:
         axes.legend(loc=inside)
 
