@@ -14,7 +14,8 @@ from mmdg_lite.results import read_history
 from mmdg_lite.run_report import validations
 from mmdg_lite.runs import RunConfig
 
-TWICE = ("", ", made again")
+SAME = ["setting", "method", "seed", "faces per source", "batch", "learning rate"]
+"""What trainings of different length have in common; with the steps, what makes them the same training."""
 LITTLE = (1.0, 3.0)
 """Long enough is what twice the steps improve by at most so many points of EER and percent of cross-entropy."""
 
@@ -95,10 +96,6 @@ def lowest(run: Path, config: RunConfig) -> dict[str, float | int]:
     }
 
 
-SAME = ["setting", "method", "seed", "faces per source", "batch", "learning rate"]
-"""What trainings of different length have in common; with the steps, what makes them the same training."""
-
-
 def twice_the_steps(folder: str | Path) -> pd.DataFrame:
     """What doubling the steps changes: a row per pair of trainings below `folder` that differ in nothing else.
 
@@ -148,7 +145,8 @@ def made_twice(folder: str | Path, others: str | Path) -> pd.DataFrame:
     values = ["EER", "cross-entropy"]
     first, again = (trainings(place)[[*SAME, "steps", *values]] for place in (folder, others))
     pairs = first.merge(again, on=[*SAME, "steps"], suffixes=("", ", made again"))
-    return pairs[["setting", "method", "seed", "steps", *(f"{value}{part}" for value in values for part in TWICE)]]
+    order = [f"{value}{part}" for value in values for part in ("", ", made again")]
+    return pairs[["setting", "method", "seed", "steps", *order]]
 
 
 @styled

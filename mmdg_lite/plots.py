@@ -160,7 +160,7 @@ def training_balance(history: pd.DataFrame, *, validation: pd.DataFrame | None =
 
 
 def _legend(axes: Axes, inside: Literal["lower right", "best"]) -> None:
-    """A legend inside the axes, or beside them where its many lines would cover the curves."""
+    """A legend inside the axes, or beside them, in a wider figure, where its many lines would cover the curves."""
     if len(axes.get_legend_handles_labels()[0]) > FEW:
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
         figure = axes.get_figure(root=True)
