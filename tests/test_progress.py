@@ -5,6 +5,7 @@ import sys
 import time
 
 import pytest
+import torch
 
 from mmdg_lite.configuration import write_json
 from mmdg_lite.execution import CURRENT, Outcome
@@ -42,6 +43,16 @@ def test_the_estimate_is_the_median_of_recorded_runs_alike(planned, tmp_path):
         "quick", protocols=["P1"], methods=["fusion"], seeds=[0], out=tmp_path, changes={"training": {"steps": 7}}
     )
     assert times.expected(changed[0]) is None
+
+
+def test_times_on_a_gpu_say_nothing_of_times_on_a_cpu(planned, tmp_path, monkeypatch):
+    (recorded, *_) = plan("quick", protocols=["P1"], methods=["fusion"], seeds=[5], out=tmp_path / "old", device="auto")
+    write_json(recorded.folder / "config.json", recorded.config)
+    write_json(recorded.folder / "result.json", {"seconds": 9, "steps": 1, "device_memory_mib": 70})
+    times = RunTimes.recorded(tmp_path / "old")
+    for there, expected in ((False, None), (True, 9)):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert times.expected(planned[0]) is None and times.expected(recorded) == expected
 
 
 def test_durations_in_words():
