@@ -3,7 +3,8 @@
     python -m mmdg_lite train --profile full --protocol P1 --setting "CPS->W" --method mmdg++ --seed 0 --out FOLDER
     python -c "from mmdg_lite.quickstart import ship; ship('FOLDER')"
 
-makes it again. Its threshold is the one that the run fixed on its sources' validation lists.
+makes one like it: the one that is shipped was made on a GPU, where no two trainings are equal bit for bit. Its
+threshold is the one that the run fixed on its sources' validation lists.
 """
 
 import json

@@ -10,22 +10,21 @@ from pathlib import Path
 import pandas as pd
 
 from mmdg_lite.ablations import NOT_RUN, components_of, coverage
-from mmdg_lite.aggregation import display_name, in_order, select
 from mmdg_lite.claims import CLAIMS, findings, verdict
-from mmdg_lite.comparison import POINTS, reading
+from mmdg_lite.comparison import POINTS
 from mmdg_lite.convergence import doubling
 from mmdg_lite.marked_text import rewrite_measured_part
 from mmdg_lite.methods import METHODS
+from mmdg_lite.paired import REFERENCE, paired
 from mmdg_lite.results import collect
 from mmdg_lite.setting_search import changes
-from mmdg_lite.significance import SIGNIFICANT, compare
-from mmdg_lite.table_text import grid, interval
+from mmdg_lite.significance import SIGNIFICANT
+from mmdg_lite.table_text import grid
 from mmdg_lite.training_dynamics import dynamics
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "figures"
 SCORES, PAGE = FIGURES / "scores", FIGURES / "REPORT.md"
-FUSION = "fusion"
 LENGTHS, SEARCH = FIGURES / "convergence", FIGURES / "search"
 
 
@@ -80,24 +79,15 @@ def about(frame: pd.DataFrame) -> str:
 
 
 def missing_by_part(frame: pd.DataFrame) -> pd.DataFrame:
-    """Methods of the component ablation minus plain fusion on protocol P2, by each metric, in percentage points."""
-    p2, rows = select(frame, "P2"), []
-    parts = {name: components_of(METHODS[name]) for name in in_order(p2["method"]) if name in METHODS}
-    for name in [name for name, has in parts.items() if has is not None and any(has) and FUSION in parts]:
-        for metric in POINTS:
-            c = compare(p2, name, FUSION, metric=metric)
-            rows.append(
-                {
-                    "method": display_name(name),
-                    "quantity": POINTS[metric],
-                    "difference": f"{100 * c.difference:+.2f}",
-                    "95 % interval": interval(c.low, c.high),
-                    "p": f"{c.p_value:.4f}",
-                    "pairs": c.pairs,
-                    "finding": reading(c),
-                }
-            )
-    return pd.DataFrame(rows)
+    """Methods with any of MMDG++'s parts minus plain fusion on protocol P2: a row per metric and method (`paired`)."""
+    own = [name for name in set(frame["method"]) & set(METHODS) if any(components_of(METHODS[name]) or ())]
+    rows = frame[frame["method"].isin([*own, REFERENCE])]
+    tables = []
+    for metric, title in POINTS.items():
+        if len(table := paired(rows, "P2", metric=metric)):
+            table.insert(0, "quantity", title)
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def verdicts(found: pd.DataFrame) -> pd.DataFrame:

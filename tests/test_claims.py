@@ -6,6 +6,7 @@ import pytest
 
 from mmdg_lite import claims, report
 from mmdg_lite.claims import CLAIMS, findings, verdict
+from mmdg_lite.comparison import POINTS
 from mmdg_lite.marked_text import measured_part
 from mmdg_lite.methods import METHODS
 from mmdg_lite.results import collect, read_history
@@ -117,7 +118,7 @@ def test_parts_are_told_apart_where_modalities_are_missing(runs):
     frame = runs(skills, missing=("", "depth"))
     table = report.missing_by_part(frame)
     assert list(table["method"]) == ["Fusion + uncertainty"] * 3
-    assert list(table["finding"]) == ["better"] * 3 and set(table["pairs"]) == {8}
+    assert list(table["quantity"]) == list(POINTS.values()) and set(table["pairs"]) == {"8"}
     assert list(table["difference"].str[0]) == ["-", "-", "+"]
     assert "### Modalities missing, part by part" in report.measured(frame)
     assert report.missing_by_part(frame[frame["method"] != "fusion"]).empty
