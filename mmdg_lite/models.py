@@ -34,7 +34,7 @@ class ModelConfig:
     """Which model, made of which parts."""
 
     source_domains: tuple[str, ...]  # names of the training domains
-    architecture: str = "mmdg++"  # MMDG takes of what follows clip, train_tokens, dim, heads, theta, released
+    architecture: str = "mmdg++"  # MMDG takes of what follows clip, train_tokens, dim, heads, theta, released, seed
     clip: str = "tiny"  # "tiny", "ViT-B-16", or another open_clip architecture
     clip_checkpoint: str | None = None  # local weights for it; None: the shipped or published ones; "random": none
     adapters: AdapterKind = "uncertainty"  # U-Adapter++, the same without uncertainty, or none
@@ -49,6 +49,8 @@ class ModelConfig:
     suppression: Suppression = "query"  # what certainty scales: rows (queries) or columns (keys) of the logits
     context: int = 5  # learnable context vectors per class and modality
     context_std: float = 1.0  # standard deviation of their start; 1: the released code's; the tiny CLIP's words: 0.02
+    descriptors: bool = True  # MMDG alone: infrared as [infrared, HOG, PLGF]; false: the image three times
+    prototype_weight: float = 0.3  # MMDG alone: of the modalities' losses, by prototypes, beside the head's
     released: bool | tuple[str, ...] = False  # reproduce the released code's faults: all, none, or these (`faults`)
     seed: int = 0  # of the initialisation
 
@@ -108,6 +110,8 @@ def _mmdg(clip: CLIP, config: ModelConfig) -> MMDG:
         dim=config.dim,
         heads=config.heads,
         theta=config.theta,
+        descriptors=config.descriptors,
+        modality_weight=config.prototype_weight,
     )
 
 

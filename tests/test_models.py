@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from mmdg_lite.faults import faults
 from mmdg_lite.modality import MODALITIES
-from mmdg_lite.models import MMDGPlusPlus, ModelConfig, build
+from mmdg_lite.models import MMDG, MMDGPlusPlus, ModelConfig, build
 from mmdg_lite.multimodal import MultimodalModel
 from mmdg_lite.outputs import losses
 from tests.support.tiny import DOMAINS, SIZE, assert_same, batch, evaluated, tiny_clip, tiny_model
@@ -261,3 +261,14 @@ def test_build_makes_every_architecture() -> None:
     mmdg = build(config(architecture="mmdg"))
     assert isinstance(mmdg, MultimodalModel)
     assert not isinstance(mmdg, MMDGPlusPlus)
+
+
+def test_build_passes_mmdgs_own_options_on() -> None:
+    usual = build(config(architecture="mmdg"))
+    assert isinstance(usual, MMDG)
+    assert usual.descriptors
+    assert usual.modality_weight == 0.3
+    changed = build(config(architecture="mmdg", descriptors=False, prototype_weight=0.0))
+    assert isinstance(changed, MMDG)
+    assert not changed.descriptors
+    assert changed.modality_weight == 0.0
