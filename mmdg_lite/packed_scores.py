@@ -1,8 +1,9 @@
-"""The scores of many runs on the same samples in one HDF5 file, without loss: a third of the space of a file per run.
+"""The scores of many runs on the same samples in one HDF5 file: without loss a third of the space of a file per run.
 
 A group per list ("validation", "test_W", "test_W_without_depth", ...) holds the samples once (`ids`, `labels`, and
 `species` as places in `species_names`), the names of the runs (`runs`) and their `scores`, a row per run. Scores that
-are float32, as those of all methods here, are kept as such; others as float64. Equal scores make equal files.
+are float32, as those of all methods here, are kept as such; others as float64. Equal scores make equal files. Scores
+may be rounded to save more: their last bits are noise, which nothing compresses.
 """
 
 import io
@@ -17,20 +18,25 @@ from mmdg_lite.configuration import write_bytes
 from mmdg_lite.scores import Scores
 
 FILE = "scores.h5"
+FLOAT32 = 24
+"""Significant bits of a float32."""
 SQUEEZED = {"shuffle": True, "compression": "gzip", "compression_opts": 9}
 
 
-def pack(path: str | Path, lists: Mapping[str, Mapping[str, Scores]]) -> None:
+def pack(path: str | Path, lists: Mapping[str, Mapping[str, Scores]], *, bits: int | None = None) -> None:
     """Write the scores of each list, by the name of the run, whole or not at all.
 
-    Raises ValueError, naming the runs, where two scored different samples under one list's name, and for a list without
-    samples.
+    `bits`: significant bits that scores are rounded to, at most the 24 of float32, so that none is off by more than its
+    2^-bits; None keeps them as they are. Raises ValueError, naming the runs, where two scored different samples under
+    one list's name, for a list without samples, and for a number of bits out of range.
     """
+    if bits is not None and not 1 <= bits <= FLOAT32:
+        raise ValueError(f"scores can be rounded to 1 to {FLOAT32} significant bits, not {bits}")
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         for name, scored in sorted(lists.items()):
             _check(path, name, scored)
-            _write_list(file.create_group(name), scored)
+            _write_list(file.create_group(name), scored, bits)
     write_bytes(path, buffer.getvalue())
 
 
@@ -100,11 +106,19 @@ def _check(path: str | Path, name: str, scored: Mapping[str, Scores]) -> None:
             )
 
 
-def _write_list(group: h5py.Group, scored: Mapping[str, Scores]) -> None:
+def rounded(values: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
+    """Values rounded to their first `bits` significant binary digits, halves to even; once rounded, they stay."""
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.round(np.ldexp(mantissa, bits)), exponent - bits)
+
+
+def _write_list(group: h5py.Group, scored: Mapping[str, Scores], bits: int | None) -> None:
     runs = sorted(scored)
     first = scored[runs[0]]
     kinds = sorted(set(first.species))
     exact = np.stack([scored[run].scores for run in runs]).astype(np.float64)  # runs x n
+    if bits is not None:
+        exact = rounded(exact, bits)
     short = exact.astype(np.float32)
     kept = short if np.array_equal(_as_read(short), exact) else exact
     group["runs"], group["species_names"] = _bytes(runs), _bytes(kinds)

@@ -15,18 +15,23 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from mmdg_lite.configuration import write_bytes, write_json, write_text
+from mmdg_lite.data.protocols import PROTOCOLS
+from mmdg_lite.evaluation import score_file
 from mmdg_lite.packed_scores import FILE, pack
-from mmdg_lite.results import finished_runs, list_names, read_list, read_log
+from mmdg_lite.results import ENDING, finished_runs, list_names, read_list, read_log
 from mmdg_lite.run_folder import RunFolder
+from mmdg_lite.runs import RunConfig
 from mmdg_lite.scores import Scores, write_scores
 
 
-def archive(runs: str | Path, into: str | Path) -> list[Path]:
+def archive(runs: str | Path, into: str | Path, *, bits: int | None = None, asked_for_only: bool = False) -> list[Path]:
     """Copy what tables and figures need of every finished run below `runs` to the same place below `into`.
 
     That is configuration (without this machine's paths), result, metrics over time and scores; no weights, no state.
-    Runs that `into` has besides stay. Returns the folders of the copies. Raises ValueError where runs of one setting
-    scored different samples, and for an archive into the runs' own folder.
+    Runs that `into` has besides stay. `bits`: round the scores in every file that is written, see `packed_scores.pack`.
+    `asked_for_only`: leave out tests that a run's protocol does not ask for, see `asked_for`. Returns the folders of
+    the copies. Raises ValueError where runs of one setting scored different samples, for an archive into the runs' own
+    folder, and for a number of bits out of range.
     """
     runs, into = Path(runs), Path(into)
     if runs.resolve() == into.resolve():
@@ -35,7 +40,7 @@ def archive(runs: str | Path, into: str | Path) -> list[Path]:
     for place in sorted({_place(run, into) for run in sources}):
         old = {run: run for run in finished_runs(place) if _place(run, into) == place}
         new = {run: source for run, source in sources.items() if _place(run, into) == place}
-        _pack_scores(place, old | new)
+        _pack_scores(place, old | new, bits, asked_for_only)
     for run, source in tqdm(sources.items(), desc="archiving"):
         _copy(RunFolder(source), RunFolder(run))
     return sorted(sources)
@@ -58,13 +63,24 @@ def unpack(archived: str | Path, into: str | Path) -> list[Path]:
     return written
 
 
-def _pack_scores(place: Path, runs: Mapping[Path, Path]) -> None:
+def asked_for(config: RunConfig) -> set[str]:
+    """Names of the lists that a run's protocol asks for: validation, and its tests. A run of P1 is one of P2 too."""
+    settings = [config.domains]
+    if config.protocol == "P1":
+        settings.append(PROTOCOLS["P2"][config.setting])
+    tests = [score_file(target, missing) for of in settings for target in of.targets for missing in of.missing]
+    return {name.removesuffix(ENDING) for name in [score_file(None), *tests]}
+
+
+def _pack_scores(place: Path, runs: Mapping[Path, Path], bits: int | None, asked_for_only: bool) -> None:
     """The scores of runs, by their place in the archive, into one file; replaces files of single runs there."""
     lists: dict[str, dict[str, Scores]] = {}
     for run, source in runs.items():
+        asked = asked_for(RunFolder(source).read_config()) if asked_for_only else None
         for name in list_names(source):
-            lists.setdefault(name, {})[run.relative_to(place).as_posix()] = read_list(source, name)
-    pack(place / FILE, lists)
+            if asked is None or name in asked:
+                lists.setdefault(name, {})[run.relative_to(place).as_posix()] = read_list(source, name)
+    pack(place / FILE, lists, bits=bits)
     for run in runs:
         shutil.rmtree(RunFolder(run).scores, ignore_errors=True)
 
@@ -88,8 +104,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("source", type=Path, help="folder of finished runs; with --unpack: an archive")
     parser.add_argument("into", type=Path, help="where to write")
     parser.add_argument("--unpack", action="store_true", help="write run folders from an archive")
+    parser.add_argument("--bits", type=int, help="significant bits to round scores to (default: exact)")
+    parser.add_argument(
+        "--asked-for-only", action="store_true", help="leave out tests that the runs' protocols do not ask for"
+    )
     options = parser.parse_args(arguments)
-    written = (unpack if options.unpack else archive)(options.source, options.into)
+    if options.unpack:
+        written = unpack(options.source, options.into)
+    else:
+        written = archive(options.source, options.into, bits=options.bits, asked_for_only=options.asked_for_only)
     print(f"{len(written)} runs in {options.into}")
     return 0
 

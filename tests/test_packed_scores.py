@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdg_lite.packed_scores import FILE, pack, packed_names, read_packed
+from mmdg_lite.packed_scores import FILE, pack, packed_names, read_packed, rounded
 from mmdg_lite.scores import Scores, read_scores, write_scores
 
 NUMBER = 40
@@ -64,6 +64,36 @@ def test_every_float32_survives(tmp_path_factory: pytest.TempPathFactory, values
     scores = through_csv(made, folder)
     pack(folder / FILE, {"validation": {"a": scores}})
     assert_equal(read_packed(folder / FILE, "a", "validation"), scores)
+
+
+def test_rounding_by_hand() -> None:
+    # 0.3 = 9.6 / 32 and 9.6 lies nearest to 10; 9.5 / 32 and 10.5 / 32 lie between two and go to the even one
+    values = np.array([0.0, 0.3, 9.5 / 32, 10.5 / 32, 0.96, 1.0, -0.3])
+    assert rounded(values, 4).tolist() == [0.0, 0.3125, 0.3125, 0.3125, 0.9375, 1.0, -0.3125]
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=1), st.integers(1, 24))
+def test_rounding_is_near_keeps_the_order_and_stays(values: list[float], bits: int) -> None:
+    exact = np.sort(np.array(values))
+    kept = rounded(exact, bits)
+    assert np.all(np.abs(kept - exact) <= exact * 2.0**-bits)
+    assert np.all(np.diff(kept) >= 0)
+    assert np.array_equal(rounded(kept, bits), kept)
+    assert bits < 24 or np.array_equal(kept, exact)
+
+
+def test_rounded_scores_take_less_space(tmp_path: Path) -> None:
+    for name, bits in (("exact", None), ("rounded", 12)):
+        pack(tmp_path / name, {"validation": {"a": some(0)}}, bits=bits)
+    assert (tmp_path / "rounded").stat().st_size < (tmp_path / "exact").stat().st_size
+    assert np.array_equal(read_packed(tmp_path / "rounded", "a", "validation").scores, rounded(some(0).scores, 12))
+
+
+@pytest.mark.parametrize("bits", [0, 25])
+def test_a_number_of_bits_out_of_range_is_refused(tmp_path: Path, bits: int) -> None:
+    with pytest.raises(ValueError, match=rf"1 to 24 significant bits, not {bits}"):
+        pack(tmp_path / FILE, {"validation": {"a": some(0)}}, bits=bits)
+    assert not list(tmp_path.iterdir())
 
 
 def test_equal_scores_make_equal_files(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from mmdg_lite.results import collect, collect_species, list_names, read_history
 from mmdg_lite.run_folder import RunFolder
 from mmdg_lite.run_report import test_lists as lists_of
 from mmdg_lite.runs import configure
-from mmdg_lite.score_archive import archive, main, unpack
+from mmdg_lite.score_archive import archive, asked_for, main, unpack
 from mmdg_lite.training_viewer import find_runs
 
 
@@ -20,12 +20,18 @@ from mmdg_lite.training_viewer import find_runs
 def grid(make_run, tmp_path: Path):
     """A function that adds made-up runs to a grid's folder, as `reproduce` names them."""
 
-    def make(*seeds: int, method: str = "fusion", setting: str = "CPS->W", samples: int = 60) -> Path:
+    def make(
+        *seeds: int,
+        method: str = "fusion",
+        protocol: str = "P1",
+        setting: str = "CPS->W",
+        targets: str = "W",
+        samples: int = 60,
+    ) -> Path:
+        named = {"method": method, "protocol": protocol, "setting": setting}
         for seed in seeds:
-            run = make_run(method=method, setting=setting, seed=seed, missing=("", "depth"), samples=samples)
-            config = configure(
-                "quick", setting=setting, method=method, seed=seed, data={"cache": str(tmp_path / "cache")}
-            )
+            run = make_run(**named, targets=targets, seed=seed, missing=("", "depth"), samples=samples)
+            config = configure("quick", **named, seed=seed, data={"cache": str(tmp_path / "cache")})
             write_json(run / "config.json", config)
             (run / "model.safetensors").write_bytes(b"weights")
             place = tmp_path / "grid" / config.name
@@ -128,3 +134,32 @@ def test_the_command(grid, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         f"1 runs in {tmp_path / 'archive'}",
         f"1 runs in {tmp_path / 'again'}",
     ]
+
+
+def test_rounded_scores_are_near_and_rounded_once(grid, tmp_path: Path) -> None:
+    runs = grid(0, 1)
+    for run in archive(runs, tmp_path / "archive", bits=10):
+        kept = read_list(run, "test_W").scores
+        exact = read_list(runs / run.relative_to(tmp_path / "archive"), "test_W").scores
+        assert not np.array_equal(kept, exact)
+        assert np.all(np.abs(kept - exact) <= exact * 2.0**-10)
+    archive(tmp_path / "archive", tmp_path / "again", bits=10)
+    assert files(tmp_path / "again") == files(tmp_path / "archive")
+
+
+def test_only_what_the_protocol_asks_for(grid, tmp_path: Path) -> None:
+    grid(0)
+    runs = grid(0, protocol="P3", setting="CW->PS", targets="PS")
+    exact = archive(runs, tmp_path / "archive", asked_for_only=True)
+    lists = {run.relative_to(tmp_path / "archive").parts[0]: list_names(run) for run in exact}
+    assert lists == {"P1": ["test_W", "test_W_without_depth", "validation"], "P3": ["test_P", "test_S", "validation"]}
+
+
+def test_what_protocols_ask_for() -> None:
+    def of(protocol: str, setting: str) -> list[str]:
+        return sorted(asked_for(configure("quick", protocol=protocol, setting=setting, method="fusion")))
+
+    missing = ["test_C_without_depth", "test_C_without_depth_infrared", "test_C_without_infrared"]
+    assert of("P1", "PSW->C") == ["test_C", *missing, "validation"]
+    assert of("P3", "PS->CW") == ["test_C", "test_W", "validation"]
+    assert of("P4", "W without print") == ["test_W", "validation"]
