@@ -15,6 +15,7 @@ METRICS = {
     "hter_at_eer": "HTER at the target's own equal-error point (what papers report; not deployable)",
     "auc": "AUC",
 }
+POINTS = {"hter": "HTER at the validation threshold", "hter_at_eer": "HTER at the equal-error point", "auc": "AUC"}
 MISSING = {"depth": "missing D", "infrared": "missing I", "depth_infrared": "missing D&I"}
 GROUP = ["profile", "data", "method"]
 AVERAGE = "Average"

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from mmdg_lite.aggregation import POINTS
+from mmdg_lite.factorial import all_effects
+from mmdg_lite.factorial_figures import effects
 from mmdg_lite.plots import det, hter_by_target, risk_coverage_curves, roc, save, training_balance
 from mmdg_lite.results import collect, finished_runs, read_history, read_list
 from mmdg_lite.scores import Scores
 from mmdg_lite.significance import SIGNIFICANT, Comparison, compare, pairs_in_common
 from mmdg_lite.table_text import grid
 from mmdg_lite.tables import METRICS, Table, display_name, in_order
-
-POINTS = {"hter": "HTER at the validation threshold", "hter_at_eer": "HTER at the equal-error point", "auc": "AUC"}
 
 
 def results(committed: str | Path, runs: str | Path | None = None) -> pd.DataFrame:
@@ -170,8 +171,8 @@ def facts(frame: pd.DataFrame, *, method: str = "mmdg++") -> list[str]:
 
 
 def figures(frame: pd.DataFrame, out: str | Path, *, seed: int | None = None, method: str = "mmdg++") -> list[Path]:
-    """Write every figure of P1 for one profile as SVG: HTER by target; ROC, DET and risk-coverage curves per target;
-    training of `method`.
+    """Write every figure of one profile as SVG: HTER by target on P1; ROC, DET and risk-coverage curves per target;
+    training of `method`; effects of the components where all their combinations were run.
 
     Returns the files written. Equal scores give equal files.
     """
@@ -187,15 +188,17 @@ def figures(frame: pd.DataFrame, out: str | Path, *, seed: int | None = None, me
     if method in set(rows["method"]):
         history = read_history(one_run(rows, method, seed=seed))
         written.append(save(training_balance(history), out / f"P1_training_{method.replace('+', 'p')}.svg"))
+    if all_effects(frame):
+        written.append(save(effects(frame), out / "effects.svg"))
     return written
 
 
 def every_figure(runs: str | Path, out: str | Path) -> list[Path]:
     """The figures of every profile and kind of data that has runs of P1 below `runs`, a folder each below `out`."""
-    p1 = _p1(collect(runs))
     return [
         path
-        for (profile, data), rows in p1.groupby(["profile", "data"])
+        for (profile, data), rows in collect(runs).groupby(["profile", "data"])
+        if len(_p1(rows))
         for path in figures(rows, Path(out) / f"{profile}_{data}")
     ]
 

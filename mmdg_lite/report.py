@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from mmdg_lite.ablations import NOT_RUN, components_of, coverage
+from mmdg_lite.aggregation import POINTS
 from mmdg_lite.claims import CLAIMS, findings, verdict
-from mmdg_lite.comparison import POINTS
 from mmdg_lite.convergence import doubling
+from mmdg_lite.factorial import effects
 from mmdg_lite.marked_text import rewrite_measured_part
 from mmdg_lite.methods import METHODS
 from mmdg_lite.paired import REFERENCE, paired
@@ -28,6 +29,11 @@ SCORES, PAGE = FIGURES / "scores", FIGURES / "REPORT.md"
 LENGTHS, SEARCH = FIGURES / "convergence", FIGURES / "search"
 
 
+ALL_COMBINATIONS = (
+    "*Uncertainty (U), ReGrad and ADPs in all eight combinations over the same adapters: the mean of the four methods "
+    "that have a component minus that of the four that have not. For two components, their interaction: half of what "
+    "the effect of one gains when the other is there too. Claims compare two methods at a time; this uses every run.*"
+)
 PART_BY_PART = (
     "*Minus plain fusion, over all settings of P2. This was asked after the tables had been seen: it says which part "
     "of MMDG++ makes the difference above, and is no test of a claim.*"
@@ -50,6 +56,8 @@ def measured(frame: pd.DataFrame, *, lengths: Path = LENGTHS, search: Path = SEA
     for claim in CLAIMS:
         mine = found[found["claim"] == claim.name]
         parts += [f"### {claim.name}", f"*{claim.statement}*", grid(mine.drop(columns="claim"))]
+    if not (design := effects(frame)).empty:
+        parts += ["### The components over all their combinations", ALL_COMBINATIONS, grid(design)]
     if not (parts_of := missing_by_part(frame)).empty:
         parts += ["### Modalities missing, part by part", PART_BY_PART, grid(parts_of)]
     parts += ["### What the training logs show", grid(_rounded(dynamics(frame)))]

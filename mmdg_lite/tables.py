@@ -24,6 +24,7 @@ from mmdg_lite.aggregation import (
     select,
 )
 from mmdg_lite.configuration import write_text
+from mmdg_lite.factorial import effects
 from mmdg_lite.methods import METHODS
 from mmdg_lite.paired import REFERENCE, paired
 from mmdg_lite.published import published_results
@@ -47,6 +48,11 @@ __all__ = [
 
 INTERVAL = "HTER at the validation threshold, 95 % bootstrap interval over test faces, its bounds averaged over runs"
 DIFFERENCE = f"HTER at the validation threshold minus that of {METHODS[REFERENCE].title}, percentage points, in pairs"
+OVER_SEEDS = "Percent, mean ± standard deviation over seeds."
+EFFECTS = (
+    "Percentage points: the mean of the four methods that have a component minus that of the four that have not; for "
+    "two components, half of what the effect of one gains when the other is there too."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +98,7 @@ def table(frame: pd.DataFrame, protocol: str, *, published: pd.DataFrame | None 
         if len(part := known[known["metric_percent"] == metric]):
             blocks.append((f"published, real data: {title}", _published_block(part)))
     notes = [
-        "Percent, mean ± standard deviation over seeds. Synthetic and published (real) numbers are not comparable.",
+        f"{OVER_SEEDS} Synthetic and published (real) numbers are not comparable.",
         "second-hand: quoted by a later paper, not seen in the method's own.",
         *not_run,
     ]
@@ -134,15 +140,16 @@ def tables(
     """Rebuild every table from the scores below `runs` into `out` (CSV, Markdown, LaTeX); returns the files
     written.
 
-    The tables are those of the protocols, components (U, ReGrad and ADPs in every combination), rules (of ReGrad),
-    species (APCER) and coverage (which runs there are). Also written: runs.csv, every metric of every test. A
-    protocol without runs gets its published numbers only.
+    The tables are those of the protocols, components (U, ReGrad and ADPs in every combination), effects (of each over
+    all combinations of the others), rules (of ReGrad), species (APCER) and coverage (which runs there are). Also
+    written: runs.csv, every metric of every test. A protocol without runs gets its published numbers only.
     """
     frame, species, out = collect(runs, progress=True), collect_species(runs), Path(out)
     known = published_results(published)
     made = {protocol: table(frame, protocol, published=known) for protocol in protocols}
     made |= {
         "components": _of_sets(frame, "Components of MMDG++", components),
+        "effects": _of_sets(frame, "Effects of the components over all their combinations", effects, note=EFFECTS),
         "rules": _of_sets(frame, "Rules of ReGrad", rules),
         "species": _of_sets(species, "APCER per attack species, protocol P1", species_table),
         "coverage": _of_sets(frame, "Which runs there are", coverage),
@@ -156,16 +163,17 @@ def tables(
     return [*written, _write(out / "runs.csv", frame.to_csv(index=False))]
 
 
-def _of_sets(frame: pd.DataFrame, title: str, make: Callable[[pd.DataFrame], pd.DataFrame]) -> Table:
-    """One block per profile and kind of data."""
+def _of_sets(
+    frame: pd.DataFrame, title: str, make: Callable[[pd.DataFrame], pd.DataFrame], *, note: str = OVER_SEEDS
+) -> Table:
+    """One block per profile and kind of data, and a note on the numbers if there are any."""
     blocks = [
         (f"ours, {data} data, profile {profile}", made)
         for (profile, data), part in frame.groupby(["profile", "data"])
         if len(made := make(part))
     ]
     numbers = any("±" in cell or "." in cell for _, block in blocks for cell in block.iloc[:, 1:].to_numpy().ravel())
-    notes = ("Percent, mean ± standard deviation over seeds.",) if numbers else ()
-    return Table(title=title, blocks=tuple(blocks), notes=notes)
+    return Table(title=title, blocks=tuple(blocks), notes=(note,) if numbers else ())
 
 
 def _write(path: Path, text: str) -> Path:

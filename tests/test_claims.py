@@ -5,8 +5,8 @@ import json
 import pytest
 
 from mmdg_lite import claims, report
+from mmdg_lite.aggregation import POINTS
 from mmdg_lite.claims import CLAIMS, findings, verdict
-from mmdg_lite.comparison import POINTS
 from mmdg_lite.marked_text import measured_part
 from mmdg_lite.methods import METHODS
 from mmdg_lite.results import collect, read_history

@@ -18,7 +18,7 @@ FLOORS: dict[int, str] = {
     3: "data data.*",
     4: "scores packed_scores results score_archive runs run_folder methods plugins checkpoints evaluation trainer "
     "training training_step training_log cuda_graphs linear_probe setting_data rescoring regrad_study",
-    5: "audit audit_forward audit_runs audit_step table_text aggregation published paired ablations tables "
+    5: "audit audit_forward audit_runs audit_step table_text aggregation published paired ablations factorial tables "
     "audit_figures convergence setting_search region_detection uncertainty_study significance figure_style plots "
     "pictures notebooks doctor execution dask_workers run_times progress_table grid reproduce",
     6: "__main__",
