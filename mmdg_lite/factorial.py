@@ -5,6 +5,7 @@ minus MMDG++ this uses every run: X's effect is a mean over the four combination
 uncertain for it. An interaction says whether two components help each other or get in each other's way.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -31,23 +32,37 @@ class Effect:
 
 
 def all_effects(frame: pd.DataFrame) -> list[Effect]:
-    """Components and interactions by every metric on P1, P2 and P3, or those of them that have whole designs.
+    """`effects_on` P1, P2 and P3, by the three metrics of the tables.
 
-    `frame`: rows of `results.collect`, of one profile and kind of data; a design is whole where all eight methods have
-    a run of one setting and seed.
+    `frame`: rows of `results.collect`, of one profile and kind of data.
     """
-    found = []
-    for protocol in PROTOCOLS:
-        rows = whole(select(frame, protocol).assign(protocol=protocol))
-        for metric in METRICS if len(rows) else ():
-            for involved in [*combinations(COMPONENTS, 1), *combinations(COMPONENTS, 2)]:
-                c = effect(rows, involved, metric=metric)
-                found.append(Effect(protocol=protocol, metric=metric, name=" and ".join(involved), comparison=c))
-    return found
+    return [
+        found
+        for protocol in PROTOCOLS
+        for found in effects_on(select(frame, protocol).assign(protocol=protocol), metrics=METRICS)
+    ]
 
 
-def effects(frame: pd.DataFrame) -> pd.DataFrame:
-    """`all_effects` as text, a row each.
+def effects_on(rows: pd.DataFrame, *, metrics: Iterable[str]) -> list[Effect]:
+    """Components and interactions by each metric; none where no setting and seed has runs of all eight methods.
+
+    `rows`: of one profile, kind of data and protocol, with a column per metric.
+    """
+    rows = whole(rows)
+    return [
+        Effect(
+            protocol=str(rows["protocol"].iloc[0]),
+            metric=metric,
+            name=" and ".join(involved),
+            comparison=effect(rows, involved, metric=metric),
+        )
+        for metric in (metrics if len(rows) else ())
+        for involved in [*combinations(COMPONENTS, 1), *combinations(COMPONENTS, 2)]
+    ]
+
+
+def as_text(effects: Iterable[Effect]) -> pd.DataFrame:
+    """A row per effect.
 
     Columns: protocol, metric, effect, difference (percentage points), its 95 % interval (targets resampled), p
     (two-sided sign-flip test), decided ("x" where both agree that there is one), and pairs. The tests are not corrected
@@ -65,7 +80,7 @@ def effects(frame: pd.DataFrame) -> pd.DataFrame:
                 "decided": "x" if e.comparison.decided else "",
                 "pairs": str(e.comparison.pairs),
             }
-            for e in all_effects(frame)
+            for e in effects
         ]
     )
 

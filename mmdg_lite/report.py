@@ -11,9 +11,9 @@ import pandas as pd
 
 from mmdg_lite.ablations import NOT_RUN, components_of, coverage
 from mmdg_lite.aggregation import POINTS
-from mmdg_lite.claims import CLAIMS, findings, verdict
+from mmdg_lite.claims import CLAIMS, findings, quantities, verdict
 from mmdg_lite.convergence import doubling
-from mmdg_lite.factorial import effects
+from mmdg_lite.factorial import all_effects, as_text, effects_on
 from mmdg_lite.marked_text import rewrite_measured_part
 from mmdg_lite.methods import METHODS
 from mmdg_lite.paired import REFERENCE, paired
@@ -33,6 +33,10 @@ ALL_COMBINATIONS = (
     "*Uncertainty (U), ReGrad and ADPs in all eight combinations over the same adapters: the mean of the four methods "
     "that have a component minus that of the four that have not. For two components, their interaction: half of what "
     "the effect of one gains when the other is there too. Claims compare two methods at a time; this uses every run.*"
+)
+IMBALANCE = (
+    "*Effects of the components on the imbalance, which is the spread of the modalities' training losses in percent of "
+    "their mean, over all combinations as above:*"
 )
 PART_BY_PART = (
     "*Minus plain fusion, over all settings of P2. This was asked after the tables had been seen: it says which part "
@@ -56,11 +60,13 @@ def measured(frame: pd.DataFrame, *, lengths: Path = LENGTHS, search: Path = SEA
     for claim in CLAIMS:
         mine = found[found["claim"] == claim.name]
         parts += [f"### {claim.name}", f"*{claim.statement}*", grid(mine.drop(columns="claim"))]
-    if not (design := effects(frame)).empty:
-        parts += ["### The components over all their combinations", ALL_COMBINATIONS, grid(design)]
+    if found_effects := all_effects(frame):
+        parts += ["### The components over all their combinations", ALL_COMBINATIONS, grid(as_text(found_effects))]
     if not (parts_of := missing_by_part(frame)).empty:
         parts += ["### Modalities missing, part by part", PART_BY_PART, grid(parts_of)]
     parts += ["### What the training logs show", grid(_rounded(dynamics(frame)))]
+    if on_imbalance := effects_on(quantities(frame)["imbalance"], metrics=["imbalance"]):
+        parts += [IMBALANCE, grid(as_text(on_imbalance))]
     parts += ["### Whether training was long enough", grid(doubling(lengths))]
     parts += ["### What other settings give on the sources' validation lists", grid(changes(search))]
     there = coverage(frame)

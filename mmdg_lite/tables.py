@@ -24,7 +24,7 @@ from mmdg_lite.aggregation import (
     select,
 )
 from mmdg_lite.configuration import write_text
-from mmdg_lite.factorial import effects
+from mmdg_lite.factorial import all_effects, as_text
 from mmdg_lite.methods import METHODS
 from mmdg_lite.paired import REFERENCE, paired
 from mmdg_lite.published import published_results
@@ -149,7 +149,7 @@ def tables(
     made = {protocol: table(frame, protocol, published=known) for protocol in protocols}
     made |= {
         "components": _of_sets(frame, "Components of MMDG++", components),
-        "effects": _of_sets(frame, "Effects of the components over all their combinations", effects, note=EFFECTS),
+        "effects": _of_sets(frame, "Effects of the components over all their combinations", _effects, note=EFFECTS),
         "rules": _of_sets(frame, "Rules of ReGrad", rules),
         "species": _of_sets(species, "APCER per attack species, protocol P1", species_table),
         "coverage": _of_sets(frame, "Which runs there are", coverage),
@@ -161,6 +161,10 @@ def tables(
         if one.blocks
     ]
     return [*written, _write(out / "runs.csv", frame.to_csv(index=False))]
+
+
+def _effects(frame: pd.DataFrame) -> pd.DataFrame:
+    return as_text(all_effects(frame))
 
 
 def _of_sets(

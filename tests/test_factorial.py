@@ -8,7 +8,7 @@ import pytest
 from mmdg_lite import factorial_figures
 from mmdg_lite.ablations import COMPONENTS, components_of
 from mmdg_lite.aggregation import POINTS
-from mmdg_lite.factorial import effect, effects, whole
+from mmdg_lite.factorial import all_effects, as_text, effect, whole
 from mmdg_lite.methods import METHODS
 from mmdg_lite.tables import EFFECTS, tables
 
@@ -57,11 +57,11 @@ def test_only_targets_and_seeds_with_all_combinations_count() -> None:
     head = frame.assign(method="head", hter=0.9)
     c = effect(whole(pd.concat([lacking, head])), ("ADP",))
     assert (c.pairs, c.difference) == (5, pytest.approx(0.03))
-    assert effects(frame[frame["method"] != "fusion"]).empty
+    assert not all_effects(frame[frame["method"] != "fusion"])
 
 
 def test_a_row_per_effect_and_metric() -> None:
-    table = effects(made_up())
+    table = as_text(all_effects(made_up()))
     assert list(table["protocol"].unique()) == ["P1"]
     assert list(table["metric"].unique()) == ["hter", "hter_at_eer", "auc"]
     names = ["U", "ReGrad", "ADP", "U and ReGrad", "U and ADP", "ReGrad and ADP"]
