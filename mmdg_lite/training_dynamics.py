@@ -26,7 +26,8 @@ def dynamics(frame: pd.DataFrame) -> pd.DataFrame:
 
     Columns: runs; imbalance (see there); share of the logged steps in which each modality was the fastest; share of
     (parameter, other modality) pairs whose gradients conflict, of two unrelated ones it would be 0.5; mean certainty
-    over the first and over the last tenth of the log. Empty where a method has no such thing.
+    over the first and over the last tenth of the log; each modality's training loss over the last tenth. Empty where a
+    method has no such thing.
     """
     rows = []
     p1 = frame[frame["protocol"] == "P1"].drop_duplicates("run")
@@ -41,6 +42,7 @@ def dynamics(frame: pd.DataFrame) -> pd.DataFrame:
 def _of_one(log: pd.DataFrame) -> dict[str, float]:
     tenth = max(1, len(log) // 10)
     certainty = log.reindex(columns=CERTAINTIES).astype(float).mean(axis=1)
+    losses = log.reindex(columns=LOSSES).astype(float)
     fastest = log["fastest"].dropna() if "fastest" in log else pd.Series(dtype=object)
     shares = {f"fastest {m.value}": float((fastest == m.value).mean()) for m in MODALITIES}
     return {
@@ -49,4 +51,5 @@ def _of_one(log: pd.DataFrame) -> dict[str, float]:
         "conflict rate": float(log.reindex(columns=["conflict_rate"]).astype(float).mean().iloc[0]),
         "certainty, start": float(certainty.head(tenth).mean()),
         "certainty, end": float(certainty.tail(tenth).mean()),
+        **{f"loss {m.value}, end": float(losses[f"loss_{m.value}"].tail(tenth).mean()) for m in MODALITIES},
     }

@@ -101,6 +101,8 @@ def test_dynamics_by_hand(runs):
     row = table.loc["MMDG++"]
     assert (row["fastest rgb"], row["fastest depth"], row["conflict rate"]) == (1, 0, 0.25)
     assert row["certainty, end"] == pytest.approx(0.7)
+    # of eight steps the last tenth is the last one
+    assert [row[f"loss {name}, end"] for name in ("rgb", "depth", "infrared")] == pytest.approx([0.9 / 8, 0.1, 0.7 / 8])
 
 
 def test_the_report_of_some_runs(runs):
