@@ -86,9 +86,13 @@ def as_text(effects: Iterable[Effect]) -> pd.DataFrame:
 
 
 def whole(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the eight methods, of those settings, targets and seeds that all eight have."""
-    design = [name for name, method in METHODS.items() if method.adapters != "none" and components_of(method)]
-    rows = rows[rows["method"].isin(design)]
+    """The rows of the eight methods, of those settings, targets and seeds that all eight have.
+
+    Where a method of the user's own has the same components as one of the package's, it is no part of the design.
+    """
+    parts = {name: components_of(method) for name, method in METHODS.items() if method.adapters != "none"}
+    design = {has: name for name, has in reversed(parts.items()) if has is not None}  # the first of each combination
+    rows = rows[rows["method"].isin(design.values())]
     return rows[rows.groupby(PAIR)["method"].transform("nunique") == len(design)]
 
 

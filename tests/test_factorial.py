@@ -1,5 +1,6 @@
 """Effects of the components over all their combinations: values by hand, and only where all combinations were run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -58,6 +59,13 @@ def test_only_targets_and_seeds_with_all_combinations_count() -> None:
     c = effect(whole(pd.concat([lacking, head])), ("ADP",))
     assert (c.pairs, c.difference) == (5, pytest.approx(0.03))
     assert not all_effects(frame[frame["method"] != "fusion"])
+
+
+def test_a_method_of_ones_own_with_the_same_components_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "mine", replace(METHODS["mmdg++"], title="Mine"))
+    frame = made_up()
+    mine = frame[frame["method"] == "mmdg++"].assign(method="mine", hter=0.9)
+    assert as_text(all_effects(pd.concat([frame, mine]))).equals(as_text(all_effects(frame)))
 
 
 def test_a_row_per_effect_and_metric() -> None:
