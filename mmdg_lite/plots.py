@@ -5,11 +5,13 @@ None of them shows or keeps the figure: a notebook displays what a function retu
 Pictures of faces are in `pictures`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import cycle
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import logit
@@ -38,10 +40,10 @@ def roc(curves: Mapping[str, Scores]) -> Figure:
     """ROC curves (FAR against 1 - FRR), one per named list of scores; dots mark equal-error points."""
     figure, axes = _square()
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="chance")
-    for name, scores in curves.items():
+    for (name, scores), dashes in zip(curves.items(), _dashes(), strict=False):
         far, accepted, _ = roc_curve(scores.labels, scores.scores)
         metrics = scores.metrics()
-        (line,) = axes.plot(far, accepted, label=f"{name} (AUC {100 * metrics.auc:.1f} %)")
+        (line,) = axes.plot(far, accepted, dashes, label=f"{name} (AUC {100 * metrics.auc:.1f} %)")
         axes.plot(metrics.eer, 1 - metrics.eer, "o", color=line.get_color())
     axes.set(xlabel="FAR: spoof accepted", ylabel="live accepted (1 - FRR)", xlim=(0, 1), ylim=(0, 1.01))
     _legend(axes, "lower right")
@@ -54,10 +56,10 @@ def det(curves: Mapping[str, Scores]) -> Figure:
     figure, axes = _square()
     low, high = norm.ppf([0.005, 0.9])
     axes.plot([low, high], [low, high], color="0.7", linewidth=1, label="FAR = FRR")
-    for name, scores in curves.items():
+    for (name, scores), dashes in zip(curves.items(), _dashes(), strict=False):
         far, frr, _ = det_curve(scores.labels, scores.scores)
         clip = np.clip(np.stack([far, frr]), 1e-4, 1 - 1e-4)
-        axes.plot(*norm.ppf(clip), label=f"{name} (EER {100 * scores.metrics().eer:.1f} %)")
+        axes.plot(*norm.ppf(clip), dashes, label=f"{name} (EER {100 * scores.metrics().eer:.1f} %)")
     ticks = norm.ppf(DET_TICKS)
     axes.set_xticks(ticks, [f"{100 * t:g}" for t in DET_TICKS])
     axes.set_yticks(ticks, [f"{100 * t:g}" for t in DET_TICKS])
@@ -73,12 +75,12 @@ def risk_coverage_curves(curves: Mapping[str, Scores], *, thresholds: Mapping[st
     `thresholds`: where each decides. Confidence is the distance of a score from it, on the logit scale.
     """
     figure, axes = _square()
-    for name, scores in curves.items():
+    for (name, scores), dashes in zip(curves.items(), _dashes(), strict=False):
         accepted = scores.scores >= thresholds[name]
         clip = np.clip([scores.scores, np.full(len(scores), thresholds[name])], 1e-9, 1 - 1e-9)
         confidence = np.abs(logit(clip[0]) - logit(clip[1]))
         found = risk_coverage(accepted == (scores.labels == 1), confidence)
-        axes.plot(100 * found.coverage, 100 * found.risk, label=f"{name} (area {100 * found.area:.1f} %)")
+        axes.plot(100 * found.coverage, 100 * found.risk, dashes, label=f"{name} (area {100 * found.area:.1f} %)")
     axes.set(xlabel="coverage: decided, %", ylabel="risk: errors among the decided, %", xlim=(0, 100), ylim=(0, None))
     _legend(axes, "best")
     return figure
@@ -112,17 +114,19 @@ def hter_by_target(frame: pd.DataFrame, *, protocol: str = "P1", metric: str = "
     cells = cells[cells["metric"] == metric]
     columns = [c for c in dict.fromkeys(cells["column"]) if c != AVERAGE] + [AVERAGE]
     methods = in_order(cells["method"])
-    figure = new_figure((1.6 + 1.4 * len(columns), 3.6))
+    figure = new_figure((1.6 + max(1.4, 0.15 * len(methods)) * len(columns), 3.6))
     axes = figure.subplots()
+    step = 0.8 / len(methods)
     for k, method in enumerate(methods):
         mine = cells[cells["method"] == method].set_index("column").reindex(columns)
-        x = np.arange(len(columns)) + (k - (len(methods) - 1) / 2) * 0.7 / len(methods)
+        x = np.arange(len(columns)) + (k - (len(methods) - 1) / 2) * step
         mean = 100 * mine["mean"].to_numpy()
         bars = None
         if metric == "hter":
             bars = np.abs(np.stack([mean - 100 * mine["low"], 100 * mine["high"] - mean]))
         axes.errorbar(x, mean, yerr=bars, fmt=MARKERS[k % len(MARKERS)], capsize=2, label=display_name(method))
-        _seed_dots(axes, frame[(frame["method"] == method) & (frame["protocol"] == protocol)], columns, x, metric)
+        seeds = frame[(frame["method"] == method) & (frame["protocol"] == protocol)]
+        _seed_dots(axes, seeds, columns, x + 0.4 * step, metric)
     axes.set_xticks(range(len(columns)), columns)
     axes.set(ylabel=f"{metric.upper().replace('_AT_EER', ' at equal error')}, %", ylim=(0, None))
     axes.grid(axis="x", visible=False)
@@ -159,6 +163,12 @@ def training_balance(history: pd.DataFrame, *, validation: pd.DataFrame | None =
     return figure
 
 
+def _dashes() -> Iterator[str]:
+    """Line styles for curve after curve: dashed while the style's colours are used for the second time."""
+    colours = len(rcParams["axes.prop_cycle"])
+    return cycle([*["-"] * colours, *["--"] * colours])
+
+
 def _legend(axes: Axes, inside: Literal["lower right", "best"]) -> None:
     """A legend inside the axes, or beside them, in a wider figure, where its many lines would cover the curves."""
     if len(axes.get_legend_handles_labels()[0]) > FEW:
@@ -179,7 +189,7 @@ def _square() -> tuple[Figure, Axes]:
 def _seed_dots(axes: Axes, rows: pd.DataFrame, columns: Sequence[str], x: np.ndarray, metric: str) -> None:
     for place, column in zip(x, columns, strict=True):
         values = 100 * rows[(rows["setting"] == column) & (rows["missing"] == "")][metric].to_numpy()
-        axes.plot(np.full(len(values), place + 0.05), values, ".", color="0.35", markersize=3)
+        axes.plot(np.full(len(values), place), values, ".", color="0.35", markersize=3)
 
 
 def _known(history: pd.DataFrame, column: str) -> bool:

@@ -167,3 +167,18 @@ def test_equal_data_give_equal_files(scores, tmp_path, ending):
     first = plots.save(plots.roc({"fusion": scores}), tmp_path / f"1.{ending}").read_bytes()
     assert first == plots.save(plots.roc({"fusion": scores}), tmp_path / f"2.{ending}").read_bytes()
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("draw", [plots.roc, plots.det])
+def test_more_curves_than_colours_are_told_apart_by_dashes(draw) -> None:
+    chance = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    curves = {
+        f"method {k}": Scores(
+            ids=tuple(map(str, range(40))), labels=labels, species=("live",) * 40, scores=chance.random(40)
+        )
+        for k in range(11)
+    }
+    lines = [line for line in draw(curves).axes[0].lines if line.get_label().startswith("method")]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 11
+    assert [line.get_linestyle() for line in lines] == ["-"] * 8 + ["--"] * 3
