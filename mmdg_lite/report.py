@@ -34,6 +34,7 @@ ALL_COMBINATIONS = (
     "that have a component minus that of the four that have not. For two components, their interaction: half of what "
     "the effect of one gains when the other is there too. Claims compare two methods at a time; this uses every run.*"
 )
+TWO_SOURCES = "*Minus plain fusion on P3. Fewer pairs are fewer seeds; below 6 pairs no test can decide.*"
 IMBALANCE = (
     "*Effects of the components on the imbalance, which is the spread of the modalities' training losses in percent of "
     "their mean, over all combinations as above:*"
@@ -64,6 +65,8 @@ def measured(frame: pd.DataFrame, *, lengths: Path = LENGTHS, search: Path = SEA
         parts += ["### The components over all their combinations", ALL_COMBINATIONS, grid(as_text(found_effects))]
     if not (parts_of := missing_by_part(frame)).empty:
         parts += ["### Modalities missing, part by part", PART_BY_PART, grid(parts_of)]
+    if not (two_sources := minus_fusion(frame, "P3")).empty:
+        parts += ["### Two sources instead of three", TWO_SOURCES, grid(two_sources)]
     parts += ["### What the training logs show", grid(_rounded(dynamics(frame)))]
     if on_imbalance := effects_on(quantities(frame)["imbalance"], metrics=["imbalance"]):
         parts += [IMBALANCE, grid(as_text(on_imbalance))]
@@ -95,10 +98,14 @@ def about(frame: pd.DataFrame) -> str:
 def missing_by_part(frame: pd.DataFrame) -> pd.DataFrame:
     """Methods with any of MMDG++'s parts minus plain fusion on protocol P2: a row per metric and method (`paired`)."""
     own = [name for name in set(frame["method"]) & set(METHODS) if any(components_of(METHODS[name]) or ())]
-    rows = frame[frame["method"].isin([*own, REFERENCE])]
+    return minus_fusion(frame[frame["method"].isin([*own, REFERENCE])], "P2")
+
+
+def minus_fusion(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """Every method minus plain fusion on a protocol: a row per metric and method (`paired`)."""
     tables = []
     for metric, title in POINTS.items():
-        if len(table := paired(rows, "P2", metric=metric)):
+        if len(table := paired(frame, protocol, metric=metric)):
             table.insert(0, "quantity", title)
             tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
