@@ -30,7 +30,7 @@ def effects(frame: pd.DataFrame) -> Figure:
     for metric, axes in panels.items():
         axes.axvline(0, color="0.5", linewidth=0.8)
         better = "higher" if metric == "auc" else "lower"
-        axes.set(title=POINTS[metric], xlabel=f"percentage points ({better} is better)")
+        axes.set(title=POINTS[metric], xlabel=f"points, {better} is better")
         axes.set_yticks(range(len(names)), names)
     for e in found:
         c, colour = e.comparison, PROTOCOL_COLOURS[e.protocol]
