@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from mmdg_lite.aggregation import POINTS
-from mmdg_lite.factorial import all_effects
+from mmdg_lite.factorial import whole
 from mmdg_lite.factorial_figures import effects
 from mmdg_lite.plots import det, hter_by_target, risk_coverage_curves, roc, save, training_balance
 from mmdg_lite.results import collect, finished_runs, read_history, read_list
@@ -188,7 +188,7 @@ def figures(frame: pd.DataFrame, out: str | Path, *, seed: int | None = None, me
     if method in set(rows["method"]):
         history = read_history(one_run(rows, method, seed=seed))
         written.append(save(training_balance(history), out / f"P1_training_{method.replace('+', 'p')}.svg"))
-    if all_effects(frame):
+    if len(whole(rows)):
         written.append(save(effects(frame), out / "effects.svg"))
     return written
 

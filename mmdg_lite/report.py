@@ -21,6 +21,7 @@ from mmdg_lite.results import collect
 from mmdg_lite.setting_search import changes
 from mmdg_lite.significance import SIGNIFICANT
 from mmdg_lite.table_text import grid
+from mmdg_lite.tables import EFFECTS
 from mmdg_lite.training_dynamics import dynamics
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,9 +31,8 @@ LENGTHS, SEARCH = FIGURES / "convergence", FIGURES / "search"
 
 
 ALL_COMBINATIONS = (
-    "*Uncertainty (U), ReGrad and ADPs in all eight combinations over the same adapters: the mean of the four methods "
-    "that have a component minus that of the four that have not. For two components, their interaction: half of what "
-    "the effect of one gains when the other is there too. Claims compare two methods at a time; this uses every run.*"
+    f"*Uncertainty (U), ReGrad and ADPs in all eight combinations over the same adapters. {EFFECTS} Claims compare two "
+    "methods at a time; this uses every run.*"
 )
 TWO_SOURCES = "*Minus plain fusion on P3. Fewer pairs are fewer seeds; below 6 pairs no test can decide.*"
 IMBALANCE = (
