@@ -25,7 +25,7 @@ CONVERTERS: dict[str, tuple[str, str, Callable[[argparse.Namespace], Source]]] =
     "casia-surf": ("S", "CASIA-SURF", lambda options: CasiaSurf.open(options.source)),
     "padisi": ("P", "PADISI-Face", lambda options: Padisi.open(options.source)),
 }
-EXPECTED = (SourceError, OutputError, ListError, FileNotFoundError, RuntimeError, ValueError)
+EXPECTED = (SourceError, OutputError, ListError, OSError, RuntimeError, ValueError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +48,12 @@ def _convert(options: argparse.Namespace) -> int:
         out=options.out / letter, size=options.size, format=options.format, keep_missing=options.keep_missing
     )
     report = convert(
-        open_source(options), lists, settings, workers=options.workers, drop_repeated=options.drop_repeated
+        open_source(options),
+        lists,
+        settings,
+        workers=options.workers,
+        drop_repeated=options.drop_repeated,
+        more={"map_frames_by_rank": options.map_frames_by_rank} if options.command == "wmca" else None,
     )
     print(report.text())
     print(f"written to {settings.out}; train with --data-root {options.out}")

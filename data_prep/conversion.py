@@ -1,6 +1,5 @@
 """Convert one domain: read the lists, convert what is not done yet, write the manifest and the report."""
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -10,6 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from data_prep.journal import Converted, Journal
@@ -23,6 +23,9 @@ from mmdg_lite.data.manifest import MANIFEST, ManifestRow, write_manifest
 CONVERSION = "conversion.json"
 FORM = 1
 CHUNK = 16
+GROWING = ("map_frames_by_rank",)
+"""Settings that may be switched on in a folder, which only adds samples, but not off again. Folders of earlier versions
+do not name them: they count as off."""
 
 
 def convert(
@@ -32,7 +35,7 @@ def convert(
     *,
     workers: int = 1,
     drop_repeated: bool = False,
-    more: Mapping[str, str] | None = None,
+    more: Mapping[str, str | bool] | None = None,
     progress: bool = True,
 ) -> Report:
     """Convert the samples of some splits; what an earlier run has done already is kept and not done again.
@@ -73,6 +76,8 @@ def _done(journal: Journal, task: Task, settings: Settings) -> Converted | None:
     entry = journal.entries.get(task.id)
     if entry is None or entry.source != (*task.row.paths, str(task.row.label)):
         return None
+    if (entry.row.species, entry.row.subject) != (task.row.species, task.row.subject):
+        return None  # corrected in the list
     if entry.problems:
         return None  # perhaps what was missing is there now
     return entry if entry.intact(settings.out) else None
@@ -123,20 +128,22 @@ def _results(
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep a second conversion out of a folder for as long as this one runs, however it ends."""
+    """Keep a second conversion out of a folder for as long as this one runs, however it ends.
+
+    Raises `OutputError` if another one runs there, or if the folder cannot be written to.
+    """
+    lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "w", encoding="utf-8")  # noqa: SIM115 (closed below)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputError(f"{folder}: another conversion into this folder is running; wait for it to end") from error
     except OSError as error:
         raise OutputError(writing_failed(folder, error)) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(
-                f"{folder}: another conversion into this folder is running; wait for it to end"
-            ) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -149,7 +156,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def check_settings(settings: Settings, *, dataset: str, domain: str, **more: str | int) -> None:
-    """Refuse to mix two data sets, sizes or formats in one folder."""
+    """Refuse to mix two data sets, sizes or formats in one folder. Raises `OutputError` naming what differs."""
     now = {"form": FORM, "dataset": dataset, "domain": domain, "size": settings.size, "format": settings.format, **more}
     path = settings.out / CONVERSION
     if not path.exists():
@@ -157,10 +164,13 @@ def check_settings(settings: Settings, *, dataset: str, domain: str, **more: str
         return
     before = read_settings(settings.out)
     for name, value in now.items():
-        if before.get(name) != value:
+        if before.get(name) != value and (name not in GROWING or before.get(name)):
             raise OutputError(
-                f"{path}: this folder was converted with {name} {before.get(name)}, not {value}; choose another --out"
+                f"{path}: this folder was converted with {name} {before.get(name)}, not {value}; "
+                "ask for the same, or choose another --out"
             )
+    if before | now != before:
+        write_json(path, before | now)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

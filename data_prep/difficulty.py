@@ -22,12 +22,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
-from data_prep.difficulty_card import difficulty_figure, write_tables
+from data_prep.difficulty_card import difficulty_figure, tables
 from data_prep.small_cnn import cnn_scores, train_small_cnn
 from mmdg_lite.clip import load_clip, normalise
+from mmdg_lite.configuration import write_text
 from mmdg_lite.data.domains import DOMAINS
 from mmdg_lite.data.synthetic import BENCHMARK_VERSION, Faces, benchmark_split
 from mmdg_lite.figure_style import save
+from mmdg_lite.marked_text import rewrite_measured_part
 from mmdg_lite.metrics import evaluate_scores, threshold_at_eer
 from mmdg_lite.modality import MODALITIES, Modality
 
@@ -84,9 +86,9 @@ def difficulty(
         if key not in report["cells"] and not redraw:
             sources = (target,) if scope == "inside" else tuple(letter for letter in DOMAINS if letter != target)
             report["cells"][key] = _cell(method, sources, target, subset, seed, samples_seen)
-            _write(path, json.dumps(report, indent=1) + "\n")
+            write_text(path, json.dumps(report, indent=1) + "\n")
     save(difficulty_figure(report), folder / "difficulty.png")
-    write_tables(report, card)
+    rewrite_measured_part(card, tables(report))
     return path
 
 
@@ -162,12 +164,6 @@ def _features(letter: str, split: str, seed: int, modality: Modality) -> Array:
 @lru_cache(maxsize=1)
 def _clip() -> Any:
     return load_clip("tiny")
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,6 +1,5 @@
 """Tables of the synthetic benchmark's data card and its figure, from the measurements of `difficulty.py`."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ from matplotlib.figure import Figure
 from mmdg_lite.figure_style import COLOURS, NAMES, new_figure, styled
 from mmdg_lite.modality import MODALITIES
 
-START, END = "<!-- measured: start -->", "<!-- measured: end -->"
 FUSION = "+".join(modality.value for modality in MODALITIES)
 TITLES = {"inside": "inside a domain", "across": "domain left out"}
 Report = dict[str, Any]
@@ -120,17 +118,6 @@ def _species_table(report: Report, scope: str) -> list[str]:
         shown = [f"{100 * np.mean(numbers):.0f}" if numbers else "-" for numbers in cells]
         rows.append(f"| {species.replace('_', ' ')} | {' | '.join(shown)} |")
     return rows
-
-
-def write_tables(report: Report, card: Path) -> None:
-    """Replaces what stands between the two marks of the card. Raises ValueError if a mark is absent."""
-    text = card.read_text(encoding="utf-8")
-    if START not in text or END not in text:
-        raise ValueError(f"{card} lacks the marks {START} and {END}: put them where the tables belong")
-    before, after = text.split(START)[0], text.split(END)[1]
-    temporary = card.with_suffix(".partial")
-    temporary.write_text(f"{before}{START}\n{tables(report)}\n{END}{after}", encoding="utf-8")
-    temporary.replace(card)
 
 
 @styled

@@ -35,6 +35,7 @@ class Report:
     missing: tuple[str, ...]  # modalities without which a sample was kept, and why
     notes: tuple[str, ...]  # what was done that the user should know, such as frames paired by rank
     splits: tuple[str, ...]  # findings of the check across splits
+    warnings: tuple[str, ...]  # splits of which no live face, or no attack, was converted
     holes: dict[str, float]  # mean and largest fraction of depth without a measurement
     saturated: dict[str, float]  # mean and largest fraction of infrared that is as good as white
 
@@ -62,6 +63,7 @@ class Report:
             lines.append(f"  {split:<6}  {live:>6} / {spoof:<6}           {sum(counts.listed):>6}      {published}")
         lines.append(f"  {self.kept} of them had been converted before")
         for title, items in (
+            ("WARNING", self.warnings),
             ("skipped", self.failures),
             ("kept without a modality", self.missing),
             ("notes", self.notes),
@@ -114,9 +116,20 @@ def make_report(
             f"{entry.row.split}, line {entry.row.list_line}: {note}" for entry in finished for note in entry.notes
         ),
         splits=tuple(check_splits(lists).lines()),
+        warnings=tuple(
+            warning for split, found in counts.items() if (warning := one_class(split, *found.converted)) is not None
+        ),
         holes=_summary([entry.holes for entry in finished if entry.holes is not None]),
         saturated=_summary([entry.saturated for entry in finished if entry.saturated is not None]),
     )
+
+
+def one_class(split: str, live: int, spoof: int) -> str | None:
+    """What is wrong with a split that lacks live faces, attacks or both; None if it has both."""
+    lacking = [name for name, count in (("live face", live), ("attack", spoof)) if not count]
+    if not lacking:
+        return None
+    return f"{split}: no {' and no '.join(lacking)}; nothing can be trained or measured on this list alone"
 
 
 def _live_spoof(labels: Sequence[int]) -> tuple[int, int]:

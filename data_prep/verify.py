@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from data_prep.conversion import read_settings
+from data_prep.report import one_class
 from data_prep.worker import PARTIAL, OutputError
 from mmdg_lite.data.lists import PUBLISHED_COUNTS, SPLITS, dataset_name, distinct, list_path, read_list
 from mmdg_lite.data.manifest import MANIFEST, ManifestError, ManifestRow, image_problem, read_manifest
@@ -67,7 +68,7 @@ def verify(folder: Path, *, lists: Path | None = None, progress: bool = True) ->
             f"{folder / MANIFEST}: domain {domain}, but the folder was converted as {settings.get('domain')}"
         )
     name = f"synthetic {domain}" if synthetic else f"{dataset_name(domain)} (domain {domain})"
-    counts = [name]
+    counts, findings = [name], _across_splits(rows)
     for split in SPLITS:
         part = [row for row in rows if row.split == split]
         live = sum(row.label for row in part)
@@ -85,7 +86,9 @@ def verify(folder: Path, *, lists: Path | None = None, progress: bool = True) ->
                     "convert the rest, or name your own lists by --lists"
                 )
         counts.append(line + _missing(part))
-    return Verification(folder, tuple(counts), tuple(_across_splits(rows)), tuple(problems))
+        if (warning := one_class(split, live, len(part) - live)) is not None:
+            findings.append(warning)
+    return Verification(folder, tuple(counts), tuple(findings), tuple(problems))
 
 
 def _against_list(part: Sequence[ManifestRow], lists: Path, split: str, *, drop_repeated: bool) -> list[str]:

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdg_lite.data.manifest import COLUMNS, ManifestError, ManifestRow, image_problem, read_manifest, write_manifest
+from mmdg_lite.data.manifest import (
+    COLUMNS,
+    ManifestError,
+    ManifestRow,
+    image_problem,
+    is_plain_name,
+    read_manifest,
+    write_manifest,
+)
 from mmdg_lite.modality import Modality
 
 DIGEST = "0123456789abcdef" * 4
@@ -67,6 +75,10 @@ def test_impossible_rows_are_neither_written_nor_read(tmp_path, name):
     with pytest.raises(ValueError, match=reason):
         write_manifest(tmp_path / "manifest.csv", [row(**changes)])
     assert not (tmp_path / "manifest.csv").exists()
+    wrong = row(**changes)
+    (tmp_path / "manifest.csv").write_text(f"{','.join(COLUMNS)}\n{','.join([*wrong.fields(), wrong.checksum()])}\n")
+    with pytest.raises(ManifestError, match=r"manifest\.csv, line 2: "):
+        read_manifest(tmp_path)
 
 
 def test_repeated_ids_are_refused_on_both_ways(tmp_path):
@@ -138,6 +150,11 @@ def test_images_are_compared_with_their_checksums(tmp_path):
     assert "not there" in image_problem(tmp_path, good, Modality.INFRARED)
     (tmp_path / "a.png").write_bytes(content + b"!")
     assert "SHA-256 differs" in image_problem(tmp_path, good, Modality.RGB)
+
+
+def test_plain_names():
+    assert all(is_plain_name(text) for text in ("live", "print_A4", "AF-300", "1.5+", "..."))
+    assert not any(is_plain_name(text) for text in ("", " ", "print A4", "Müller", "a,b", "a\n", "a/b", "\0"))
 
 
 NAMES = st.from_regex(r"[A-Za-z0-9_.+-]{1,12}", fullmatch=True)

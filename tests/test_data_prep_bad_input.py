@@ -208,6 +208,21 @@ def test_the_known_videos_whose_indices_differ(copy, capsys):
     assert len(wmca.converted()) == 12 and len(wmca.report()["notes"]) == 2
     assert "101_06_067_1_02" in capsys.readouterr().out
     assert [row.species for row in wmca.converted()[2:4]] == ["paper_mask", "rigid_mask"]
+    before = wmca.converted()
+    assert wmca.convert() == 1
+    assert "converted with map_frames_by_rank True, not False; ask for the same, or" in capsys.readouterr().err
+    assert wmca.converted() == before and wmca.convert("--map-frames-by-rank") == 0
+
+
+def test_a_folder_of_an_earlier_version_does_not_say_how_frames_were_paired(copy):
+    wmca = copy("W")
+    assert wmca.convert() == 0
+    path = wmca.out / "W" / "conversion.json"
+    settings = json.loads(path.read_text())
+    del settings["map_frames_by_rank"]
+    path.write_text(json.dumps(settings))
+    assert wmca.convert() == 0 and wmca.report()["kept"] == 12
+    assert json.loads(path.read_text())["map_frames_by_rank"] is False
 
 
 def test_a_video_in_two_places(copy):

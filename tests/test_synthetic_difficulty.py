@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from data_prep import difficulty as module
-from data_prep.difficulty_card import END, START, difficulty_figure, tables, write_tables
+from data_prep.difficulty_card import difficulty_figure, tables
 from data_prep.small_cnn import cnn_scores, train_small_cnn
 from mmdg_lite.data.synthetic import benchmark_split
+from mmdg_lite.marked_text import END, START
 from mmdg_lite.modality import MODALITIES, Modality
 
 
@@ -43,19 +44,6 @@ def test_tables_hold_means_and_spreads_over_seeds():
     assert "fresh seeds 1, 2" in text
     assert "at most 25.0 %" in text and "25.0 to 25.0 %, on average 25.0 %" in text
     assert "Best single modality when the domain is left out: W RGB, S RGB." in text
-
-
-def test_tables_replace_only_what_stands_between_the_marks(tmp_path):
-    card = tmp_path / "card.md"
-    card.write_text(f"before\n{START}\noutdated\n{END}\nafter\n", encoding="utf-8")
-    write_tables(small_report(), card)
-    write_tables(small_report(), card)
-    text = card.read_text(encoding="utf-8")
-    assert text.startswith("before\n") and text.endswith("\nafter\n") and "outdated" not in text
-    assert text.count(START) == 1 == text.count(END)
-    card.write_text("no marks", encoding="utf-8")
-    with pytest.raises(ValueError, match="lacks the marks"):
-        write_tables(small_report(), card)
 
 
 def test_figure_draws_the_numbers():

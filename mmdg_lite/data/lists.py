@@ -80,18 +80,25 @@ def read_list(path: str | Path, domain: str) -> list[ListRow]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such list; name the folder that holds {domain}-train.txt and its like")
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise ListError(path, line, "not text in UTF-8: is this really a list?") from error
+    text = list_text(path, cure="is this really a list?")
     lines = text.replace("\r\n", "\n").split("\n")
     if lines[-1] == "":  # a line end after the last line is fine, and so is none
         lines.pop()
     if not lines:
         raise ListError(path, 1, "the list is empty")
     return [_parse(path, number, line, domain) for number, line in enumerate(lines, start=1)]
+
+
+def list_text(path: Path, *, cure: str, encoding: str = "utf-8") -> str:
+    """A file's text, its line ends as they are; `encoding` may be "utf-8-sig", which drops a byte order mark.
+
+    Raises `ListError` with the line of what is not UTF-8, and the cure; `OSError` if the file cannot be read.
+    """
+    try:
+        return path.read_bytes().decode(encoding)
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ListError(path, line, f"not text in UTF-8: {cure}") from error
 
 
 def read_lists(folder: str | Path, domain: str) -> dict[str, list[ListRow]]:

@@ -17,6 +17,7 @@ from mmdg_lite.data.lists import DOMAIN, SPLITS
 from mmdg_lite.modality import MODALITIES, Modality
 
 MANIFEST = "manifest.csv"
+NAME_CHARACTERS = "the letters A to Z and a to z, digits, and _ . + -"
 _NAME = re.compile(r"[A-Za-z0-9_.+-]+")
 _PATH = re.compile(r"[A-Za-z0-9_.+-]+(/[A-Za-z0-9_.+-]+)*\.(png|jpg)")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -88,12 +89,17 @@ COLUMNS = (
 )
 
 
+def is_plain_name(text: str) -> bool:
+    """Whether a text can be an id, a species or a subject: not empty, and made of NAME_CHARACTERS alone."""
+    return _NAME.fullmatch(text) is not None
+
+
 def check_row(row: ManifestRow) -> None:
     """Raise `ValueError` with the reason if a row cannot stand in a manifest."""
     for name in ("id", "species"):
-        if not _NAME.fullmatch(getattr(row, name)):
+        if not is_plain_name(getattr(row, name)):
             raise ValueError(f"{name} {getattr(row, name)[:60]!r} is not a plain name")
-    if row.subject and not _NAME.fullmatch(row.subject):
+    if row.subject and not is_plain_name(row.subject):
         raise ValueError(f"subject {row.subject[:60]!r} is not a plain name")
     if not DOMAIN.fullmatch(row.domain):
         raise ValueError(f"domain {row.domain[:20]!r} is not made of letters and digits")
