@@ -176,9 +176,9 @@ def _tokenizer() -> SimpleTokenizer:
 
 
 def _build(config: dict[str, Any], seed: int) -> CLIP:
-    """The architecture with random weights from the seed; the global generator is left as it was."""
+    """The architecture with random weights from the seed; the global generators are left as they were."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         clip = CLIP(**config)
     with torch.no_grad():
         clip.token_embedding.weight.copy_(untrained_rows(clip.vocab_size, clip.token_embedding.embedding_dim, seed))

@@ -14,14 +14,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from mmdg_lite.data.dataset import FaceDataset
+from mmdg_lite.data.dataset import FaceDataset, with_any_left
 from mmdg_lite.data.loader import loader
 from mmdg_lite.metrics import threshold_at_eer
 from mmdg_lite.modality import Modality
 from mmdg_lite.runs import Precision
 from mmdg_lite.scores import Scores, write_scores
 
-TEST_MISSING: tuple[tuple[Modality, ...], ...] = (
+Pattern = tuple[Modality, ...]
+"""Modalities that are taken away from every sample of a test."""
+
+TEST_MISSING: tuple[Pattern, ...] = (
     (),
     (Modality.DEPTH,),
     (Modality.INFRARED,),
@@ -55,6 +58,17 @@ class Scored:
     def as_scores(self) -> Scores:
         """As what `scores.read_scores` gives."""
         return Scores(ids=tuple(self.ids), labels=self.labels, species=tuple(self.species), scores=self.scores)
+
+
+def possible_tests(dataset: FaceDataset) -> Iterator[tuple[Pattern, FaceDataset]]:
+    """What is taken away in each test of a data set, and the samples to test on: those that still have a modality.
+
+    A test that would be left without live faces, or without attacks, is passed over: it has no error rates.
+    """
+    for missing in TEST_MISSING:
+        left = with_any_left(dataset, missing)
+        if len(set(left.labels.tolist())) == 2:
+            yield missing, left
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager:
@@ -122,7 +136,7 @@ def score(
         description=description,
         progress=progress,
     ):
-        scores.append(scorer(batch).double().cpu().numpy())
+        scores.append(scorer(batch).cpu().double().numpy())
         labels.append(batch["label"].numpy())
         ids += batch["id"]
         species += batch["species"]
@@ -163,7 +177,7 @@ def clip_features(
         images = torch.cat([batch[modality.value] for modality in Modality])  # (3 B) x 3 x H x W
         features = functional.normalize(clip.encode_image(images).float(), dim=-1)  # (3 B) x D
         joined = torch.stack(features.chunk(len(Modality)), dim=1) * batch["present"][..., None]  # B x 3 x D
-        rows.append(joined.flatten(1).double().cpu().numpy())
+        rows.append(joined.flatten(1).cpu().double().numpy())
     return np.concatenate(rows)
 
 

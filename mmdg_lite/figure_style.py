@@ -1,5 +1,6 @@
 """How every figure of the package looks, how it is made without being shown, and how it is written to a file."""
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -10,6 +11,8 @@ from typing import ParamSpec
 import matplotlib.style
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+
+from mmdg_lite.configuration import write_bytes
 
 P = ParamSpec("P")
 NAMES = {"rgb": "RGB", "depth": "depth", "infrared": "infrared"}
@@ -46,9 +49,9 @@ def save(figure: Figure, path: str | Path) -> Path:
     """Write a figure (format by the ending), whole or not at all and without dates, so that equal data give equal
     files."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     stamp = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {"Software": None})
+    drawn = io.BytesIO()
     with style():
-        figure.savefig(partial, metadata=stamp)
-    return partial.replace(path)
+        figure.savefig(drawn, format=path.suffix.removeprefix("."), metadata=stamp)
+    write_bytes(path, drawn.getvalue())
+    return path

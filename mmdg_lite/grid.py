@@ -40,9 +40,12 @@ def plan(
     part ("data", "model", "training") and name. `plugins`: files of the user's own that are loaded first.
 
     Raises:
-        ValueError: an unknown profile, protocol or method (naming those there are), or an unknown setting.
+        ValueError: an unknown profile, protocol or method (naming those there are), an unknown setting, or nothing to
+            run.
         plugins.PluginError: a plugin that cannot be loaded.
     """
+    if not (protocols and methods and seeds):
+        raise ValueError("a grid needs at least one protocol, one method and one seed")
     for path in plugins:
         load_plugin(path)
     for name in methods:

@@ -7,7 +7,7 @@ rate is a fraction in 0..1.
 HTER is reported three ways which must never be mixed: at a threshold that was fixed beforehand on the sources'
 validation lists (the deployable number), at the equal-error point of the very scores that are evaluated (what
 papers on domain generalisation report; it needs the target's labels), and at 0.5. Sources: ISO/IEC 30107-3 for
-APCER, BPCER and ACER; curves by scikit-learn.
+APCER and BPCER (ACER, their mean, is what papers print, not of the standard); curves by scikit-learn.
 """
 
 import math
@@ -127,13 +127,18 @@ def bootstrap_interval(
     Live and spoof samples are redrawn with replacement separately, so that every resample keeps both counts. It
     covers the sampling of the test list alone; the spread over seeds is a different thing. `threshold` as in
     `evaluate_scores`; with None, "hter" is at each resample's own equal-error point. The same seed gives the same
-    interval. Raises ValueError for an unknown metric, or a confidence outside (0, 1).
+    interval. Raises ValueError for an unknown metric, a confidence outside (0, 1), a threshold that is not finite, or
+    no samples to draw.
     """
     s, y = _checked(scores, labels)
     if metric not in ("hter", "hter_at_eer", "hter_at_half", "auc"):
         raise ValueError(f"no bootstrap for metric {metric!r}: use hter, hter_at_eer, hter_at_half or auc")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}, must lie between 0 and 1")
+    if samples < 1:
+        raise ValueError(f"an interval needs at least 1 resample, got {samples}")
+    if threshold is not None and not np.isfinite(threshold):
+        raise ValueError(f"the threshold is {threshold}, must be finite")
     rng = np.random.default_rng(seed)
     if metric == "hter_at_half" or (metric == "hter" and threshold is not None):
         # at a fixed threshold the number of errors in a resample is binomial, so drawing samples is not needed

@@ -8,6 +8,7 @@ from open_clip import CLIP
 
 from mmdg_lite.attention import Suppression
 from mmdg_lite.clip import load_clip
+from mmdg_lite.faults import faults
 from mmdg_lite.mmdg import MMDG
 from mmdg_lite.mmdgplusplus import AdapterKind, MMDGPlusPlus, NoiseSource, PromptKind, Stream
 from mmdg_lite.multimodal import MultimodalModel
@@ -56,10 +57,11 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         find(ARCHITECTURES, self.architecture, what="architecture")
+        faults(self.released)
 
 
 Builder = Callable[[CLIP, ModelConfig], MultimodalModel]
-"""From a pre-trained CLIP and the configuration to the model; PyTorch's global generator is seeded already."""
+"""From a pre-trained CLIP and the configuration to the model; PyTorch's global CPU generator is seeded already."""
 
 
 def register(name: str, builder: Builder) -> None:
@@ -77,7 +79,7 @@ def build(config: ModelConfig) -> MultimodalModel:
     """
     clip = load_clip(config.clip, checkpoint=config.clip_checkpoint)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.default_generator.manual_seed(config.seed)
         return find(ARCHITECTURES, config.architecture, what="architecture")(clip, config)
 
 

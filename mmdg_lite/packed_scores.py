@@ -125,7 +125,7 @@ def _write_list(group: h5py.Group, scored: Mapping[str, Scores], bits: int | Non
     samples = {
         "ids": _bytes(first.ids),
         "labels": first.labels.astype(np.int8),
-        "species": np.searchsorted(kinds, first.species).astype(np.uint8),
+        "species": np.searchsorted(kinds, first.species).astype(np.min_scalar_type(len(kinds))),
     }
     for key, values in samples.items():
         group.create_dataset(key, data=values, chunks=values.shape, **SQUEEZED)

@@ -76,6 +76,8 @@ def load_recorded(plugins: Iterable[Plugin]) -> None:
     for plugin in plugins:
         if plugin.sha256 in _loaded:
             continue
+        if not Path(plugin.path).is_absolute():
+            raise PluginError(f"{plugin.path}: a recorded plugin has an absolute path; name the file by --plugin")
         if not Path(plugin.path).is_file():
             raise PluginError(f"{plugin.path} is not there any more; name its new place by --plugin")
         if hashlib.sha256(Path(plugin.path).read_bytes()).hexdigest() != plugin.sha256:

@@ -108,9 +108,16 @@ def _step(run: PlannedRun) -> str:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL))
             whole = file.read().split(b"\n")[:-1]  # without a line that is being written
-        steps = [json.loads(line).get("step") for line in whole[-1:]]
-        step = next((number for number in steps if number is not None), 0)
+        step = _logged_step(whole[-1]) if whole else 0
     return f"{run.config.name}: step {step} of {run.config.training.steps}" if step else run.config.name
+
+
+def _logged_step(line: bytes) -> int:
+    """The step of a log's line, 0 where it has none, or where only the end of a very long line was read."""
+    try:
+        return int(json.loads(line).get("step") or 0)
+    except json.JSONDecodeError:
+        return 0
 
 
 def _json(path: Path) -> dict[str, Any]:

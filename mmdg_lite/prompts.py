@@ -52,7 +52,8 @@ class AsymmetricDomainPrompts(nn.Module):
         if not source_domains or len(set(source_domains)) != len(source_domains):
             raise ValueError(f"source domains must be distinct and at least one, got {tuple(source_domains)}")
         self._clip = [clip]  # in a list, so that the frozen model is not registered as part of this module
-        self._kept: tuple[list[Tensor], Tensor] | None = None  # contexts, and the features that they gave
+        # autocast's precision, contexts, and the features that they gave
+        self._kept: tuple[torch.dtype | None, list[Tensor], Tensor] | None = None
         self.source_domains = tuple(source_domains)
         self.classes = 1 + len(source_domains)
         if token_ids is None:
@@ -82,14 +83,16 @@ class AsymmetricDomainPrompts(nn.Module):
     def forward(self) -> Tensor:
         """Unit-length class features, modalities x (1 + S) x D.
 
-        Without gradients they are computed once and kept until a context vector changes.
+        Without gradients they are computed once and kept until a context vector or the precision changes.
         """
         if torch.is_grad_enabled():
             return torch.stack(self.by_modality())
-        contexts = list(self.contexts.values())
-        if self._kept is None or not all(map(_same, self._kept[0], contexts)):
-            self._kept = [context.detach().clone() for context in contexts], torch.stack(self.by_modality())
-        return self._kept[1]
+        contexts, device = list(self.contexts.values()), self.token_ids.device.type
+        precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        if self._kept is None or self._kept[0] != precision or not all(map(_same, self._kept[1], contexts)):
+            copies = [context.detach().clone() for context in contexts]
+            self._kept = precision, copies, torch.stack(self.by_modality())
+        return self._kept[2]
 
     def by_modality(self) -> list[Tensor]:
         """What `forward` gives, computed anew, as one tensor (1 + S) x D per modality.

@@ -67,7 +67,7 @@ class Answer:
     @property
     def scores(self) -> NDArray[np.float64]:
         """P(live) by the head, n."""
-        return self.output.score().double().cpu().numpy()
+        return self.output.score().cpu().double().numpy()
 
     def as_scores(self) -> Scores:
         """Scores with labels and species, for metrics and figures."""
@@ -94,7 +94,7 @@ class Answer:
         if not bool(self.output.present[index].all()):
             raise ValueError("certainty maps are drawn for faces with all three modalities")
         last = self.output.token_certainty[-1][index]  # 3 receivers x 2 senders x N
-        return last.mean(dim=1).double().cpu().numpy()
+        return last.mean(dim=1).cpu().double().numpy()
 
     def certainty_range(self) -> tuple[float, float]:
         """Lowest and highest certainty of any patch in its map; at least 0.01 apart, so that rounding draws no map."""
@@ -106,7 +106,7 @@ class Answer:
     def certainty_by_class(self) -> pd.DataFrame:
         """Mean certainty of the patches in the last block: a row per kind of face, a column per receiving modality."""
         patches = self.output.token_certainty[-1][..., 1:]  # n x 3 receivers x 2 senders x P
-        means = patches.mean(dim=(2, 3)).double().cpu().numpy()  # n x 3
+        means = patches.mean(dim=(2, 3)).cpu().double().numpy()  # n x 3
         frame = pd.DataFrame(means, columns=[NAMES[modality.value] for modality in MODALITIES])
         kinds = [name.replace("_", " ") for name in self.faces.species]
         table = frame.groupby(pd.Series(kinds, name="face")).mean()
@@ -218,7 +218,7 @@ def ship(run: str | Path, *, folder: str | Path = ASSETS) -> tuple[Path, Path]:
     _, result = read_run(source.path)
     config = source.read_config()
     if (
-        config.model.adapters != "uncertainty"
+        (config.model.architecture, config.model.clip, config.model.adapters) != ("mmdg++", "tiny", "uncertainty")
         or config.data.root
         or config.model.clip_checkpoint not in (None, "random")
     ):

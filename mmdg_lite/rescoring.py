@@ -8,12 +8,12 @@ from typing import Any
 from mmdg_lite.checkpoints import read_checkpoint
 from mmdg_lite.configuration import write_json
 from mmdg_lite.data.dataset import live_and_species
-from mmdg_lite.evaluation import TEST_MISSING, model_scorer, score, score_file
+from mmdg_lite.evaluation import model_scorer, possible_tests, score, score_file
 from mmdg_lite.models import build
 from mmdg_lite.results import read_run
 from mmdg_lite.run_folder import RunFolder
 from mmdg_lite.runs import DataConfig, resolve_device
-from mmdg_lite.setting_data import load_domain
+from mmdg_lite.setting_data import check_classes, load_domain
 
 
 def evaluate(
@@ -45,6 +45,7 @@ def evaluate(
     Raises:
         ValueError: the run is unfinished, or of a method that keeps no model (the linear probe).
         FileNotFoundError: a domain has no converted data.
+        ValueError: a domain's test list without live faces, or without attacks.
     """
     folder = RunFolder(run)
     if not folder.finished:
@@ -66,11 +67,12 @@ def evaluate(
     for letter in domains or config.domains.targets:
         dataset = load_domain(data, letter, "test")
         dataset = live_and_species(dataset, left_out) if left_out else dataset
-        for missing in TEST_MISSING:
+        check_classes(dataset, "test")
+        for missing, left in possible_tests(dataset):
             name = score_file(letter, missing)
             scored = score(
                 scorer,
-                dataset,
+                left,
                 source_domains=config.domains.sources,
                 missing=missing,
                 workers=data.workers,

@@ -8,6 +8,7 @@ here from the scores, at the threshold fixed on the same run's validation scores
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -99,11 +100,17 @@ def read_list(run: str | Path, name: str) -> Scores:
 
 
 def read_log(run: str | Path) -> str:
-    """Text of a run's metrics.jsonl, or of metrics.jsonl.gz in an archive. Raises FileNotFoundError without either."""
+    """Text of a run's metrics.jsonl, or of metrics.jsonl.gz in an archive.
+
+    Raises FileNotFoundError without either, ValueError, naming the file, for one that is damaged.
+    """
     plain, packed = (Path(run) / name for name in ("metrics.jsonl", "metrics.jsonl.gz"))
-    if packed.is_file() and not plain.is_file():
-        return gzip.decompress(packed.read_bytes()).decode("utf-8")
-    return plain.read_text(encoding="utf-8")
+    path = packed if packed.is_file() and not plain.is_file() else plain
+    try:
+        content = gzip.decompress(path.read_bytes()) if path == packed else path.read_bytes()
+        return content.decode("utf-8")
+    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); restore it") from error
 
 
 def read_history(run: str | Path, *, event: str = "train") -> pd.DataFrame:

@@ -12,6 +12,9 @@ from mmdg_lite.plugins import Plugin, load_recorded
 from mmdg_lite.provenance import environment
 from mmdg_lite.runs import RunConfig, resolve_device
 
+LATER = "resumed_with"
+"""Key of environment.json: further environments that went on with a run, where they differ from the first."""
+
 
 class RunFolder:
     """The files of one run."""
@@ -69,10 +72,18 @@ class RunFolder:
             if not self.config.is_file():
                 write_json(self.config, config)
             if not self.finished:
-                write_json(self.environment, environment(resolve_device(config.device)))
+                self._note(environment(resolve_device(config.device)))
             yield
         finally:
             lock.release()
+
+    def _note(self, now: dict[str, Any]) -> None:
+        """Write what the run is made with; what another process began it with is kept, and the rest told apart."""
+        first = read_values(self.environment) if self.environment.is_file() else now
+        later = first.pop(LATER, [])
+        if now not in (first, *later):
+            later.append(now)
+        write_json(self.environment, first | ({LATER: later} if later else {}))
 
 
 # what may change when a run is resumed, since it changes no result

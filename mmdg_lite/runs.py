@@ -1,5 +1,6 @@
 """One run: its complete configuration, and the profiles that configurations start from."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,13 @@ NonFinite = Literal["stop", "skip"]
 UNDIVIDED = "MMDG moves its prototypes by the class means of a whole batch, which cannot be divided"
 
 
+def at_least(values: Any, lowest: float, *names: str, part: str) -> None:
+    """Raise `ValueError`, naming the setting, if one of them is not a finite number of at least `lowest`."""
+    for name in names:
+        if not lowest <= getattr(values, name) < math.inf:
+            raise ValueError(f"{part}.{name} must be at least {lowest:g}, got {getattr(values, name)}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Where samples come from and how many."""
@@ -38,6 +46,10 @@ class DataConfig:
     augment: bool = True  # flip and jitter in training
     workers: int = 0  # processes that load batches; 0: the training process itself
     cache: str | None = None  # folder for rendered samples; None: render them anew
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "size", "train_samples", "validation_samples", "test_samples", part="data")
+        at_least(self, 0, "seed", "workers", part="data")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +79,10 @@ class TrainingConfig:
     non_finite: NonFinite = "stop"  # at a loss or gradient that is not finite: stop, or pass over that batch
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "validate_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"training.{name} must be at least 1, got {getattr(self, name)}")
+        at_least(self, 1, "steps", "batch_size", "accumulate", "validate_every", "checkpoint_every", part="training")
+        at_least(self, 0, "learning_rate", "weight_decay", "warmup", "patience", "uncertainty_kl", part="training")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"training.momentum must be at least 0 and below 1, got {self.momentum}")
         find(WEIGHINGS, self.rule, what="rule")
 
 
@@ -89,6 +102,10 @@ class RunConfig:
     plugins: dict[str, Plugin] = field(default_factory=dict)  # the user's own files that it needs, by their names
 
     def __post_init__(self) -> None:
+        at_least(self, 0, "seed", part="run")
+        if self.model.source_domains != self.domains.sources:
+            given, wanted = (", ".join(names) for names in (self.model.source_domains, self.domains.sources))
+            raise ValueError(f"model.source_domains is {given}, but {self.setting} trains on {wanted}; leave it out")
         if self.training.accumulate > 1 and not self.divisible:
             raise ValueError(f"training.accumulate: {UNDIVIDED}; use 1")
         if self.training.cuda_graphs and (reason := self._unrecordable()):

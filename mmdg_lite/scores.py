@@ -8,7 +8,7 @@ time, so that equal scores are equal files, byte for byte.
 import csv
 import gzip
 import io
-import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mmdg_lite.configuration import write_bytes
 from mmdg_lite.metrics import Metrics, evaluate_scores
 
 COLUMNS = ("id", "label", "species", "score")
@@ -56,10 +57,7 @@ def write_scores(
     writer.writerow(COLUMNS)
     writer.writerows((name, label, kind, f"{score:.9g}") for name, label, kind, score in rows)
     _check(path, rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
-    partial.replace(path)
+    write_bytes(path, gzip.compress(text.getvalue().encode(), mtime=0))
 
 
 def read_scores(path: str | Path) -> Scores:
@@ -71,9 +69,12 @@ def read_scores(path: str | Path) -> Scores:
     path = Path(path)
     try:
         text = gzip.decompress(path.read_bytes()).decode()
-    except (EOFError, gzip.BadGzipFile, UnicodeDecodeError) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a whole gzipped text file ({error}); delete it and evaluate again") from error
-    lines = list(csv.reader(io.StringIO(text)))
+    try:
+        lines = list(csv.reader(io.StringIO(text)))
+    except csv.Error as error:
+        raise ValueError(f"{path} is not a table ({error}); delete it and evaluate again") from error
     if not lines or tuple(lines[0]) != COLUMNS:
         raise ValueError(f"{path}: first line must be {','.join(COLUMNS)}")
     rows = []

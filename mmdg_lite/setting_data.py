@@ -37,7 +37,8 @@ def load_setting(config: RunConfig, *, progress: bool = True) -> SettingData:
 
     Raises:
         FileNotFoundError: a domain's folder or manifest is missing (named).
-        ValueError: a manifest that is damaged, or a domain without the left-out species.
+        ValueError: a manifest that is damaged or of another domain, a domain without the left-out species, or a list
+            without live faces or without attacks.
     """
     setting = config.domains
     parts = [(letter, split) for letter in setting.sources for split in ("train", "val")]
@@ -49,7 +50,7 @@ def load_setting(config: RunConfig, *, progress: bool = True) -> SettingData:
     keep: Callable[[FaceDataset], FaceDataset] = (
         (lambda whole: without_species(whole, left_out)) if left_out else (lambda whole: whole)
     )
-    return SettingData(
+    data = SettingData(
         train=ConcatDataset([keep(loaded[letter, "train"]) for letter in setting.sources]),
         validation=ConcatDataset([keep(loaded[letter, "val"]) for letter in setting.sources]),
         tests={
@@ -57,12 +58,34 @@ def load_setting(config: RunConfig, *, progress: bool = True) -> SettingData:
             for letter in setting.targets
         },
     )
+    for dataset, what in ((data.train, "training"), (data.validation, "validation")):
+        check_classes(dataset, what)
+    for dataset in data.tests.values():
+        check_classes(dataset, "test")
+    return data
+
+
+def check_classes(dataset: FaceDataset, what: str) -> None:
+    """Raise `ValueError`, naming the domains, for a list without live faces or without attacks: nothing can be trained
+    or measured on it."""
+    if absent := [name for label, name in ((1, "live faces"), (0, "attacks")) if label not in dataset.labels]:
+        raise ValueError(
+            f"the {what} list of {' + '.join(sorted(set(dataset.domains)))} has no {' and no '.join(absent)} among "
+            f"{len(dataset)} samples: both are needed"
+        )
 
 
 def load_domain(config: DataConfig, letter: str, split: str) -> FaceDataset:
-    """One split ("train", "val" or "test") of one domain, from converted files or from the renderer."""
+    """One split ("train", "val" or "test") of one domain, from converted files or from the renderer.
+
+    Raises `FileNotFoundError` naming what is not there, `ValueError` for a manifest that is damaged or of another
+    domain.
+    """
     if config.root is not None:
-        return ManifestDataset(Path(config.root) / letter, split, size=config.size)
+        stored = ManifestDataset(Path(config.root) / letter, split, size=config.size)
+        if stored.domain != letter:
+            raise ValueError(f"{stored.folder} holds domain {stored.domain}, not {letter}: rename the folder")
+        return stored
     counts = {"train": config.train_samples, "val": config.validation_samples, "test": config.test_samples}
     if config.cache is None:
         return _rendered(config, letter, split, counts[split])

@@ -7,10 +7,9 @@ from typing import Any
 import pandas as pd
 
 from mmdg_lite.aggregation import display_name
-from mmdg_lite.configuration import read_json
 from mmdg_lite.convergence import lowest
+from mmdg_lite.run_folder import RunFolder
 from mmdg_lite.run_report import changed_settings
-from mmdg_lite.runs import RunConfig
 
 AS_IS = "as in the profile"
 # nothing is tested in a search; a training has as many steps as its counterpart, whatever their profile's; "auto" is
@@ -61,7 +60,7 @@ def changes(folder: str | Path) -> pd.DataFrame:
 
 
 def _row(run: Path) -> dict[str, Any]:
-    config = read_json(RunConfig, run / "config.json")
+    config = RunFolder(run).read_config()
     changed = {name: value for name, value in changed_settings(config).items() if name not in UNTOLD}
     told = ", ".join(f"{name} = {json.dumps(value)}" for name, value in changed.items())
     keys = {"method": config.method, "setting": config.setting, "seed": config.seed, "steps": config.training.steps}

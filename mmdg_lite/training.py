@@ -8,11 +8,10 @@ from pathlib import Path
 
 from mmdg_lite.configuration import write_json
 from mmdg_lite.data.dataset import FaceDataset
-from mmdg_lite.evaluation import TEST_MISSING, Scored, model_scorer, score, score_file, summarise
+from mmdg_lite.evaluation import Pattern, Scored, model_scorer, possible_tests, score, score_file, summarise
 from mmdg_lite.linear_probe import fit_probe
 from mmdg_lite.memory import peak_memory
 from mmdg_lite.methods import method
-from mmdg_lite.modality import Modality
 from mmdg_lite.plugins import load_recorded
 from mmdg_lite.processes import from_first, gathered, number, ranks, started
 from mmdg_lite.run_folder import RunFolder
@@ -20,7 +19,7 @@ from mmdg_lite.runs import UNDIVIDED, RunConfig, resolve_device
 from mmdg_lite.setting_data import SettingData, load_setting
 from mmdg_lite.trainer import Trainer
 
-DatasetScorer = Callable[[FaceDataset, tuple[Modality, ...]], Scored]
+DatasetScorer = Callable[[FaceDataset, Pattern], Scored]
 
 
 def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data: SettingData | None = None) -> Path:
@@ -97,9 +96,9 @@ def _test(
     validation.write(run.scores / score_file(None))
     tests = {}
     for letter, dataset in data.tests.items():
-        for missing in TEST_MISSING:
+        for missing, left in possible_tests(dataset):
             name = score_file(letter, missing)
-            scored = scorer(dataset, missing)
+            scored = scorer(left, missing)
             scored.write(run.scores / name)
             tests[name.removesuffix(".csv.gz")] = scored
     seconds = round(time.perf_counter() - since, 1)
@@ -111,7 +110,7 @@ def _trained(trainer: Trainer) -> DatasetScorer:
     """Scores by the trained model's head."""
     scorer = model_scorer(trainer.model, trainer.device, precision=trainer.config.training.precision)
 
-    def scored(dataset: FaceDataset, missing: tuple[Modality, ...]) -> Scored:
+    def scored(dataset: FaceDataset, missing: Pattern) -> Scored:
         return score(
             scorer,
             dataset,

@@ -40,7 +40,7 @@ def load_trunk(name: str = "tiny", *, checkpoint: str | Path | None = None, seed
         built = _fetched(create, name)
     else:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             built = create(False)
         if checkpoint != RANDOM:
             _fill(built, checkpoint, name)

@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from mmdg_lite.clip import load_clip
+from mmdg_lite.data.dataset import ArrayDataset
 from mmdg_lite.evaluation import (
     TEST_MISSING,
     Scored,
     autocast,
     clip_features,
     model_scorer,
+    possible_tests,
     score,
     score_file,
     summarise,
@@ -23,6 +25,7 @@ from mmdg_lite.modality import Modality
 from mmdg_lite.models import build
 from mmdg_lite.results import TEST
 from mmdg_lite.scores import read_scores
+from mmdg_lite.training import train
 from tests.support.small_runs import CLIP, small_config, small_data, small_dataset, small_run
 
 CPU = torch.device("cpu")
@@ -142,3 +145,39 @@ def test_autocast_follows_the_precision():
         assert (x @ x).dtype == torch.float32
     with autocast(CPU, "bfloat16"):
         assert (x @ x).dtype == torch.bfloat16
+
+
+def without(dataset, rows, modalities):
+    """The data set, with some modalities of some samples gone."""
+    samples = dataset.read(range(len(dataset)))
+    for modality in modalities:
+        samples.present[rows, modality.index] = False
+    return ArrayDataset(samples)
+
+
+def test_a_test_is_on_the_samples_that_have_something_left():
+    dataset = without(small_dataset("W", "test"), [2, 5], [Modality.RGB])
+    tests = dict(possible_tests(dataset))
+    assert list(tests) == list(TEST_MISSING)
+    assert [len(tests[missing]) for missing in TEST_MISSING] == [8, 8, 8, 6]
+    assert tests[Modality.DEPTH, Modality.INFRARED].ids == [dataset.ids[row] for row in (0, 1, 3, 4, 6, 7)]
+
+
+def test_a_test_that_would_have_one_class_left_is_passed_over():
+    dataset = small_dataset("W", "test")
+    live = np.flatnonzero(dataset.labels == 1)
+    assert list(dict(possible_tests(without(dataset, live, [Modality.RGB])))) == list(TEST_MISSING)[:3]
+
+
+def test_a_run_on_samples_without_rgb_comes_to_its_end(tmp_path):
+    config = small_config("fusion", training={"steps": 2})
+    data = small_data(config)
+    data.tests["W"] = without(data.tests["W"], [0], [Modality.RGB])
+    metrics = json.loads((train(config, tmp_path, progress=False, data=data) / "result.json").read_text())["metrics"]
+    tested = {name: values["live"] + values["spoof"] for name, values in metrics.items() if name != "validation"}
+    assert tested == {
+        "test_W": 8,
+        "test_W_without_depth": 8,
+        "test_W_without_infrared": 8,
+        "test_W_without_depth_infrared": 7,
+    }

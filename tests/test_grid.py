@@ -156,3 +156,10 @@ def test_the_notebook_is_given_what_configures_the_run(monkeypatch, tmp_path):
         data={"cache": given["cache"]},
     )
     assert config == run.config and given["out_dir"] == str(run.folder)
+
+
+@pytest.mark.parametrize("part", ["protocols", "methods", "seeds"])
+def test_a_grid_of_nothing_is_refused(part, tmp_path):
+    grid = {"protocols": ["P1"], "methods": ["fusion"], "seeds": [0]} | {part: []}
+    with pytest.raises(ValueError, match="at least one protocol, one method and one seed"):
+        plan("quick", out=tmp_path, **grid)

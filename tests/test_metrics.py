@@ -172,3 +172,10 @@ def test_bad_options_are_refused():
         bootstrap_interval([0.1, 0.9], [0, 1], confidence=95)
     with pytest.raises(KeyError, match="there are threshold, far"):
         evaluate_scores([0.1, 0.9], [0, 1])["HTER"]
+
+
+def test_an_interval_at_no_threshold_or_of_no_resamples_is_refused():
+    with pytest.raises(ValueError, match="threshold is nan"):
+        bootstrap_interval([0.1, 0.9], [0, 1], threshold=math.nan)
+    with pytest.raises(ValueError, match="at least 1 resample, got 0"):
+        bootstrap_interval([0.1, 0.9], [0, 1], samples=0)

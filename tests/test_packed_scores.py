@@ -140,3 +140,10 @@ def test_damage_is_named_with_its_cure(tmp_path: Path, damage: str) -> None:
             del file["validation/ids"]
     with pytest.raises(ValueError, match=r"scores\.h5 is not a whole file of packed scores .*restore it, or pack it"):
         read_packed(path, "a", "validation")
+
+
+def test_more_species_than_a_byte_can_count(tmp_path: Path) -> None:
+    kinds = tuple(f"kind{number:03}" for number in range(300))
+    scores = Scores(ids=kinds, labels=np.zeros(300, dtype=np.int64), species=kinds, scores=np.full(300, 0.5))
+    pack(tmp_path / FILE, {"test_W": {"run": scores}})
+    assert read_packed(tmp_path / FILE, "run", "test_W").species == kinds

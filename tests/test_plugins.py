@@ -1,5 +1,6 @@
 """A user's own file: what it registers, what of it a run records, and what is refused."""
 
+import hashlib
 import json
 
 import pytest
@@ -168,3 +169,11 @@ def test_a_run_says_which_files_it_needs(doubled):
     assert f'--plugin "{doubled}"' in command_line(own) and "--plugin" not in command_line(plain)
     assert settings(own).set_index("name").loc["plugins", "value"] == "doubled.py"
     assert "plugins" not in set(settings(plain)["name"])
+
+
+def test_a_record_cannot_name_a_file_relative_to_wherever_one_stands(tmp_path, monkeypatch):
+    (tmp_path / "p.py").write_text(RULE)
+    monkeypatch.chdir(tmp_path)
+    sha256 = hashlib.sha256(RULE.encode()).hexdigest()
+    with pytest.raises(PluginError, match="absolute path"):
+        plugins.load_recorded([plugins.Plugin(path="p.py", sha256=sha256)])

@@ -110,3 +110,18 @@ def test_peak_memory_grows_with_what_is_held():
     assert after["memory_mib"] >= len(held) / 2**20 > before["memory_mib"] > 0
     assert before["device_memory_mib"] is None
     json.dumps(after)
+
+
+def test_a_log_whose_last_line_is_longer_than_what_is_read_stops_nothing(planned):
+    run = planned[0]
+    write_json(run.folder / CURRENT, {"worker": "here:1", "started": time.time() + 1})
+    skipped = {"event": "skipped", "step": 7, "ids": ["W-train-00001"] * 1000}
+    (run.folder / "metrics.jsonl").write_text(json.dumps(skipped) + "\n")
+    lines = ProgressTable(planned, workers=1, times=RunTimes()).lines([])
+    assert run.config.name in [line.strip() for line in lines]
+
+
+def test_memory_is_not_known_on_windows(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr("mmdg_lite.memory.Path.is_file", lambda path: False)
+    assert peak_memory(torch.device("cpu")) == {"memory_mib": None, "device_memory_mib": None}

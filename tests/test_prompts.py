@@ -211,3 +211,12 @@ def test_kept_features_follow_every_change(clip: CLIP, through_data: bool) -> No
 def test_faults(clip: CLIP, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AsymmetricDomainPrompts(clip, **{"source_domains": DOMAINS, **options})
+
+
+def test_kept_features_are_of_the_precision_that_is_asked_for(clip: CLIP) -> None:
+    prompts = prompts_of(clip)
+    with torch.no_grad():
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = prompts()
+        torch.testing.assert_close(prompts(), functional.normalize(prompts.mean_features(), dim=-1))
+        assert (prompts() - rough).abs().max() > 1e-4

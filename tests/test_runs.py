@@ -1,5 +1,7 @@
 """A run's configuration, its name and its folder."""
 
+import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmdg_lite import run_folder
 from mmdg_lite.configuration import ConfigurationError, from_dict, read_json, to_dict, write_json
 from mmdg_lite.data.protocols import PROTOCOLS
 from mmdg_lite.methods import METHODS
@@ -136,6 +139,33 @@ def test_settings_of_training_are_counts():
             TrainingConfig(**{name: 0})
 
 
+@pytest.mark.parametrize(
+    "part, name, value",
+    [
+        ("training", "learning_rate", math.nan),
+        ("training", "learning_rate", -1.0),
+        ("training", "weight_decay", math.inf),
+        ("training", "patience", -1),
+        ("training", "warmup", -5),
+        ("training", "uncertainty_kl", -1.0),
+        ("training", "momentum", 1.0),
+        ("data", "train_samples", 0),
+        ("data", "size", -3),
+        ("data", "workers", -2),
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(part, name, value):
+    with pytest.raises(ConfigurationError, match=rf"{part}\.{name} must be at least"):
+        configure("quick", **{part: {name: value}})
+
+
+def test_faults_and_sources_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigurationError, match="unknown fault 'D99'"):
+        configure("quick", model={"released": ["D99"]})
+    with pytest.raises(ConfigurationError, match=r"source_domains is W, but CPS->W trains on C, P, S"):
+        configure("quick", model={"source_domains": ["W"]})
+
+
 # --- the folder ------------------------------------------------------------------------------------------------------
 
 
@@ -169,6 +199,15 @@ def test_a_finished_run_keeps_the_record_of_what_made_it(tmp_path):
     with run.claimed(configure("quick")):
         assert run.finished
     assert '"2.7"' in run.environment.read_text()
+
+
+def test_who_began_a_run_and_who_went_on_with_it_is_told_apart(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path)
+    for commit in ("first", "first", "second", "second"):
+        monkeypatch.setattr(run_folder, "environment", lambda device, commit=commit: {"commit": commit})
+        with run.claimed(configure("quick")):
+            pass
+    assert json.loads(run.environment.read_text()) == {"commit": "first", "resumed_with": [{"commit": "second"}]}
 
 
 def test_a_damaged_configuration_is_named(tmp_path):

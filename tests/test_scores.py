@@ -81,3 +81,21 @@ def test_a_torn_file_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ValueError, match="not a whole gzipped"):
         read_scores(path)
+
+
+@pytest.mark.parametrize("place", range(10, 60, 7))
+def test_a_damaged_file_is_refused_by_name_wherever_it_is_damaged(tmp_path, place):
+    path = tmp_path / "s.csv.gz"
+    write_scores(path, IDS, LABELS, SPECIES, SCORES)
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"s\.csv\.gz"):
+        read_scores(path)
+
+
+def test_a_stray_carriage_return_is_refused_by_name(tmp_path):
+    path = tmp_path / "s.csv.gz"
+    path.write_bytes(gzip.compress(b"id,label,species,score\nW-\r1,1,live,0.5\n"))
+    with pytest.raises(ValueError, match=r"s\.csv\.gz is not a table"):
+        read_scores(path)

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from mmdg_lite.data.dataset import LIVE
+from data_prep.__main__ import main as data_prep
+from data_prep.miniatures import miniature
+from mmdg_lite.data.dataset import LIVE, Subset
 from mmdg_lite.runs import DataConfig, configure
-from mmdg_lite.setting_data import load_domain, load_setting
+from mmdg_lite.setting_data import check_classes, load_domain, load_setting
 
 COUNTS = {"train_samples": 24, "validation_samples": 16, "test_samples": 40}
 SMALL = {"size": 16, **COUNTS}
@@ -87,3 +89,19 @@ def test_a_damaged_cache_is_named(damage, tmp_path):
 def test_absent_converted_data_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=str(tmp_path / "C")):
         load_setting(configure("quick", data_root=str(tmp_path), data=SMALL), progress=False)
+
+
+def test_a_folder_of_another_domain_is_refused(tmp_path):
+    source, lists = miniature("C", tmp_path, live=2, spoof=2)
+    paths = ["--source", str(source), "--lists", str(lists), "--out", str(tmp_path / "data")]
+    assert data_prep(["cefa", *paths, "--workers", "0", "--size", "64"]) == 0
+    (tmp_path / "data" / "C").rename(tmp_path / "data" / "W")
+    with pytest.raises(ValueError, match="W holds domain C, not W"):
+        load_domain(DataConfig(root=str(tmp_path / "data")), "W", "test")
+
+
+@pytest.mark.parametrize("label, absent", [(1, "no attacks among 24"), (0, "no live faces among 16")])
+def test_a_list_of_one_class_is_refused(label, absent):
+    whole = load_domain(DataConfig(**SMALL), "S", "test")
+    with pytest.raises(ValueError, match=f"the test list of S has {absent} samples"):
+        check_classes(Subset(whole, np.flatnonzero(whole.labels == label)), "test")

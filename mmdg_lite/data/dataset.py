@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmdg_lite.data.augmentation import sample_keys
-from mmdg_lite.modality import MODALITIES
+from mmdg_lite.modality import MODALITIES, Modality
 
 Images = NDArray[np.uint8]
 LIVE = "live"
@@ -75,6 +75,7 @@ class FaceDataset(Protocol):
     species: list[str]
     domains: list[str]
     labels: NDArray[np.int64]
+    present: NDArray[np.bool_]  # n x 3
     domain: str
 
     def __len__(self) -> int: ...
@@ -90,18 +91,27 @@ class FaceDataset(Protocol):
 
 
 class DescribedDataset:
-    """What every data set says about its samples: ids, labels, species, domains."""
+    """What every data set says about its samples: ids, labels, species, domains, and which modalities are there."""
 
     read: Callable[..., Samples]
 
-    def __init__(self, *, ids: list[str], labels: NDArray[np.int64], species: list[str], domains: list[str]) -> None:
-        counts = {len(ids), len(labels), len(species), len(domains)}
+    def __init__(
+        self,
+        *,
+        ids: list[str],
+        labels: NDArray[np.int64],
+        species: list[str],
+        domains: list[str],
+        present: NDArray[np.bool_],
+    ) -> None:
+        counts = {len(ids), len(labels), len(species), len(domains), len(present)}
         if counts != {len(ids)}:
-            raise ValueError(f"ids, labels, species and domains differ in number: {sorted(counts)}")
+            raise ValueError(f"ids, labels, species, domains and present differ in number: {sorted(counts)}")
         wrong = sorted(set(np.unique(labels).tolist()) - {0, 1})
         if wrong:
             raise ValueError(f"labels are 1 (live) or 0 (spoof), got {wrong[0]}")
         self.ids, self.labels, self.species, self.domains = ids, labels.astype(np.int64), species, domains
+        self.present = present  # n x 3
         self.domain = "".join(sorted(set(domains)))
 
     def __len__(self) -> int:
@@ -121,7 +131,13 @@ class ArrayDataset(DescribedDataset):
     """Samples that are in memory already, as the renderer makes them."""
 
     def __init__(self, samples: Samples) -> None:
-        super().__init__(ids=samples.ids, labels=samples.label, species=samples.species, domains=samples.domains)
+        super().__init__(
+            ids=samples.ids,
+            labels=samples.label,
+            species=samples.species,
+            domains=samples.domains,
+            present=samples.present,
+        )
         for field in fields(samples):
             if len(getattr(samples, field.name)) != len(samples):
                 raise ValueError(f"{field.name} holds {len(getattr(samples, field.name))} of {len(samples)} samples")
@@ -168,6 +184,7 @@ class ConcatDataset(DescribedDataset):
             labels=np.concatenate([part.labels for part in parts]),
             species=[name for part in parts for name in part.species],
             domains=[letter for part in parts for letter in part.domains],
+            present=np.concatenate([part.present for part in parts]),
         )
         self.parts = list(parts)
         self._ends = np.cumsum([len(part) for part in parts])
@@ -195,6 +212,7 @@ class Subset(DescribedDataset):
             labels=whole.labels[self.indices],
             species=[whole.species[row] for row in self.indices],
             domains=[whole.domains[row] for row in self.indices],
+            present=whole.present[self.indices],
         )
 
     def read(self, indices: Sequence[int] | NDArray[np.int64]) -> Samples:
@@ -213,6 +231,13 @@ def live_and_species(dataset: FaceDataset, species: str) -> Subset:
         known = ", ".join(sorted(set(dataset.species) - {LIVE}))
         raise ValueError(f"domain {dataset.domain} has no attack of species {species!r}; it has {known}")
     return Subset(dataset, [row for row, name in enumerate(dataset.species) if name in (LIVE, species)])
+
+
+def with_any_left(dataset: FaceDataset, missing: Sequence[Modality]) -> FaceDataset:
+    """The samples that have a modality besides the `missing` ones; the data set itself where all of them have."""
+    others = [modality.index for modality in MODALITIES if modality not in missing]
+    left = dataset.present[:, others].any(axis=1)
+    return dataset if left.all() else Subset(dataset, np.flatnonzero(left))
 
 
 def _reorder(pieces: list[Samples], order: NDArray[np.int64]) -> Samples:

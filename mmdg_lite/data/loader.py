@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -13,9 +14,10 @@ from mmdg_lite.data.augmentation import CHANNELS, Augmentation, Draw, draw, orde
 from mmdg_lite.data.dataset import FaceDataset, Images, Samples, stack
 from mmdg_lite.modality import MODALITIES, Modality
 
-# Mean and standard deviation of CLIP's training images (Radford et al. 2021), red, green, blue, for values of 0..1.
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+CLIP_MEAN: tuple[float, float, float] = OPENAI_DATASET_MEAN
+"""Mean of CLIP's training images (Radford et al. 2021): red, green, blue, for values of 0..1."""
+CLIP_STD: tuple[float, float, float] = OPENAI_DATASET_STD
+"""Their standard deviation."""
 
 
 class Batch(TypedDict):
@@ -32,7 +34,7 @@ class Batch(TypedDict):
 
 
 def collate(samples: Sequence[dict[str, Any]], *, source_domains: Sequence[str]) -> Batch:
-    """Samples (dictionaries) as a batch, without augmentation."""
+    """Samples (dictionaries) as a batch, without augmentation: for a DataLoader of one's own."""
     return make_batch(stack(samples), source_domains=source_domains)
 
 

@@ -42,6 +42,7 @@ class ManifestDataset(DescribedDataset):
             labels=np.array([row.label for row in self.rows], dtype=np.int64),
             species=[row.species for row in self.rows],
             domains=[row.domain for row in self.rows],
+            present=np.array([row.present for row in self.rows], dtype=bool),
         )
 
     def read(self, indices: Sequence[int] | NDArray[np.int64]) -> Samples:
@@ -88,8 +89,13 @@ class CachedDataset(DescribedDataset):
     """
 
     def __init__(self, dataset: ManifestDataset, *, folder: str | Path | None = None, progress: bool = True) -> None:
-        super().__init__(ids=dataset.ids, labels=dataset.labels, species=dataset.species, domains=dataset.domains)
-        self._present = np.array([row.present for row in dataset.rows], dtype=bool)
+        super().__init__(
+            ids=dataset.ids,
+            labels=dataset.labels,
+            species=dataset.species,
+            domains=dataset.domains,
+            present=dataset.present,
+        )
         digest = hashlib.sha256("\n".join(row.checksum() for row in dataset.rows).encode()).hexdigest()[:16]
         root = dataset.folder / "cache" if folder is None else Path(folder)
         self.folder = root / f"{dataset.domain}-{dataset.split}-{dataset.size}-{digest}"
@@ -102,7 +108,7 @@ class CachedDataset(DescribedDataset):
         rows = np.asarray(indices, dtype=np.int64)
         return Samples(
             **{modality.value: np.asarray(self._maps[modality][rows]) for modality in MODALITIES},
-            present=self._present[rows],
+            present=self.present[rows],
             label=self.labels[rows],
             ids=[self.ids[row] for row in rows],
             species=[self.species[row] for row in rows],
