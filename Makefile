@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 WORKERS ?= 2
 
-.PHONY: help setup reproduce test test-notebooks test-browser benchmark notebooks lab lint doctor clean distclean
+.PHONY: help setup reproduce test test-notebooks test-slow test-gpu test-browser benchmark notebooks lab lint doctor clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -58,6 +58,12 @@ test: $(READY)  ## every default test: units, properties, notebooks end to end, 
 
 test-notebooks: $(READY)  ## nbval in lax mode: cells tagged nbval-check-output must print what is committed
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval-lax --nbval-kernel-name python3 --ignore notebooks/assignments notebooks
+
+test-slow: $(READY)  ## tests that take minutes: compiled trunks, ViT-B/16, a run killed five times
+	@$(BIN)/python -m pytest -m slow -rs --durations 0 --ignore tests/benchmarks
+
+test-gpu: $(READY)  ## tests that need an NVIDIA GPU; skipped without one
+	@$(BIN)/python -m pytest -m gpu -rs
 
 test-browser: $(READY)  ## notebook 08 in JupyterLab in a headless Chromium; screenshots in runs/browser
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/test_explorers_in_browser.py

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import torch
 from torch import nn
 
 from mmdg_lite import adapter_study, quickstart
+from mmdg_lite.data.corruption import corrupt
 from mmdg_lite.data.synthetic import render
 from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.scores import Scores
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +64,49 @@ class TestCorruption:
         assert row["auc"] == row["auc_untouched"]
         assert row["margin"] == row["change_inside"] == row["change_outside"] == 0
 
+    def test_noise_is_not_the_stream_that_drew_the_rectangles(self, shipped, faces, monkeypatch):
+        states = []
+
+        def watched(faces, modality, regions, kind, rng):
+            states.append(rng.bit_generator.state["state"])
+            return corrupt(faces, modality, regions, kind, rng)
+
+        monkeypatch.setattr(adapter_study, "corrupt", watched)
+        adapter_study.corruption_auc(shipped, faces, seed=0, kinds=["noise"])
+        states.append(np.random.default_rng(0).bit_generator.state["state"])
+        assert all(a != b for a, b in combinations(states, 2)) and len(states) == 4
+
     def test_an_interval_needs_two_faces(self, shipped):
         with pytest.raises(ValueError, match="at least two faces, got 1"):
             adapter_study.corruption_auc(shipped, render("W", 1, 0), seed=0)
+
+
+class TestPairedChange:
+    LABELS = np.arange(200) % 2
+
+    def scores(self, values, *, shift=0):
+        ids = tuple(str(number + shift) for number in range(len(values)))
+        return Scores(ids=ids, labels=self.LABELS, species=("",) * len(values), scores=np.asarray(values))
+
+    def test_differences_by_hand(self, rng):
+        """Turning a tenth of the live faces into rejected ones below all attacks: AUC falls by 10, HTER rises by 5."""
+        good = np.where(self.LABELS == 1, 0.9, 0.1)
+        bad = good.copy()
+        bad[1:20:2] = 0.05
+        found = adapter_study.paired_change(self.scores(bad), self.scores(good), threshold=0.5)
+        assert found["AUC"][0] == pytest.approx(-10) and found["HTER"][0] == pytest.approx(5)
+        for change, low, high in found.values():
+            assert low < change < high
+        assert found["AUC"][2] < 0 < found["HTER"][1]
+
+    def test_equal_scores_differ_by_nothing_however_they_are_drawn(self, rng):
+        values = self.scores(rng.random(200))
+        assert adapter_study.paired_change(values, values, threshold=0.5) == {"AUC": (0, 0, 0), "HTER": (0, 0, 0)}
+
+    def test_other_faces_are_refused(self, rng):
+        values = rng.random(200)
+        with pytest.raises(ValueError, match="the same faces"):
+            adapter_study.paired_change(self.scores(values), self.scores(values, shift=1), threshold=0.5)
 
 
 def silence(adapter, _modality):

@@ -71,6 +71,50 @@ def test_solutions_pass_every_check(path, tmp_path):
     check_findings(path.stem, notebooks.read_findings(tmp_path / "out", f"assignment_{path.stem[0]}"))
 
 
+def cell_with(name: str, text: str) -> str:
+    """Source of the one code cell of an assignment that holds a text."""
+    book = nbformat.read(SOURCES / f"{name}.ipynb", as_version=4)
+    [source] = [c.source for c in book.cells if c.cell_type == "code" and text in c.source]
+    return source
+
+
+def test_findings_of_another_plan_are_refused(tmp_path, monkeypatch):
+    def one_seed(path, *, parameters, out, progress):
+        asked = {name: parameters[name] for name in ("methods", "knobs", "test_faces", "changes")}
+        made.append(parameters["seed"])
+        notebooks.write_findings(parameters["out_dir"], "one_seed", {"asked": asked, "rows": []})
+
+    made = []
+    monkeypatch.setattr(notebooks, "execute", one_seed)
+    runs = cell_with("5_study", "5_one_seed.ipynb")
+    names = {"Path": Path, "notebooks": notebooks, "out_dir": tmp_path, "device": "cpu", "changes": {}}
+    names |= {"methods": None, "seeds": None, "test_faces": 24}
+    plan = {"methods": ("head", "fusion"), "seeds": (0, 1), "knobs": {"depth_holes": 0.5}}
+    for _ in range(2):
+        exec(runs, {**names, "plan": plan})
+    assert made == [0, 1]
+    for other in ({"knobs": {"depth_holes": 0.6}}, {"methods": ("head", "mmdg++")}):
+        with pytest.raises(ValueError, match="of another plan"):
+            exec(runs, {**names, "plan": plan | other})
+    with pytest.raises(ValueError, match="set another out_dir"):
+        exec(runs, {**names, "plan": plan, "test_faces": 25})
+
+
+def test_runs_with_other_tests_are_refused(tmp_path):
+    before_training = cell_with("5_one_seed", "SettingData(train").split("faces = ")[0]
+    names = {"Path": Path, "notebooks": notebooks, "out_dir": tmp_path, "test_faces": 24}
+    exec(before_training, {**names, "knobs": {"depth_holes": 0.5}})
+    exec(before_training, {**names, "knobs": {"depth_holes": 0.6}})  # nothing was run yet
+    (tmp_path / "head").mkdir()
+    (tmp_path / "head" / "config.json").touch()
+    exec(before_training, {**names, "knobs": {"depth_holes": 0.6}})
+    with pytest.raises(ValueError, match=r"tested with \{'knobs': \{'depth_holes': 0.6"):
+        exec(before_training, {**names, "knobs": {"depth_holes": 0.5}})
+    (tmp_path / "tested_findings.json").unlink()
+    with pytest.raises(ValueError, match="tested with None"):
+        exec(before_training, {**names, "knobs": {"depth_holes": 0.6}})
+
+
 def check_findings(name: str, found: dict) -> None:
     """What a notebook measures is what its text says."""
     if name == "1_metrics":

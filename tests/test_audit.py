@@ -10,6 +10,7 @@ from mmdg_lite import audit_step as step
 from mmdg_lite.audit import ENTRIES, Audit
 from mmdg_lite.audit_runs import DEFAULT, VARIANTS, ablation, configuration, student_half_width
 from mmdg_lite.faults import FAULTS, faults
+from mmdg_lite.results import collect
 
 
 def test_entries_are_numbered_without_gaps_and_cover_every_fault() -> None:
@@ -57,6 +58,38 @@ def test_certainty_without_a_sender() -> None:
     assert found["ours"] == pytest.approx(found["call with depth"], rel=1e-5)
     both = (found["call with depth"] + found["call without infrared"]) / 2
     assert found["released"] == pytest.approx(both, rel=1e-5)
+
+
+def test_standard_deviation_says_less_certain_than_variance() -> None:
+    """Of values below 1 the standard deviation is the larger one, and in the same order."""
+    found = forward.spread_of_dropout()
+    assert found["released: mean certainty"] < 0.9 * found["ours: mean certainty"] < 0.9
+    assert 0.8 < found["rank correlation"] < 1
+
+
+def test_length_of_text() -> None:
+    """Nine sentences of five classes in three modalities; the longest sentence has 31 tokens."""
+    found = forward.text_length()
+    assert found == {"released: tokens": 135 * 77, "ours, at most: tokens": 135 * 31}
+
+
+def test_whose_certainty_it_is_in_training_and_in_evaluation() -> None:
+    """Both sides' variances are drawn alike: in half of the tokens the sender's is the smaller one."""
+    found = forward.certainty_in_both_modes()
+    assert found["released: training"] == 1
+    assert found["released: evaluation"] == found["ours: evaluation"] == pytest.approx(0.5, abs=0.05)
+    assert found["ours: training"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_thresholds_are_of_runs_of_p1(make_run, tmp_path) -> None:
+    for seed in range(2):
+        make_run(seed=seed, missing=("", "depth"))
+    make_run(protocol="P3", setting="WC->PS", targets="PS", skill=0.9)
+    found = step.thresholds(tmp_path / "runs")
+    rows = collect(tmp_path / "runs").query("protocol == 'P1' and missing == ''")
+    assert found["runs"] == 2
+    assert found["sources' validation lists"] == pytest.approx(100 * rows["hter"].mean())
+    assert found["target's own equal-error point"] == pytest.approx(100 * rows["hter_at_eer"].mean())
 
 
 def test_projection() -> None:

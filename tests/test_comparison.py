@@ -2,9 +2,14 @@
 
 import shutil
 
+import pandas as pd
 import pytest
 
 from mmdg_lite import comparison
+from mmdg_lite.ablations import components_of
+from mmdg_lite.factorial import Effect
+from mmdg_lite.methods import METHODS
+from mmdg_lite.runs import configure
 from mmdg_lite.significance import Comparison
 from mmdg_lite.tables import table
 
@@ -66,6 +71,76 @@ def test_sentences_follow_the_numbers(frame):
     assert "points higher" in against and against.endswith("it is worse.")
     own = comparison.facts(frame[frame["profile"] == "quick (yours)"])
     assert "decides nothing" in own[-1] and not any("Between seeds" in sentence for sentence in own)
+
+
+def effects_of(**differences):
+    """Effects on P1 by HTER, and on P2 by AUC: decided where the difference is not zero."""
+    return [
+        Effect(
+            protocol=protocol,
+            metric=metric,
+            name=name,
+            comparison=Comparison(
+                method="with",
+                reference="without",
+                metric=metric,
+                pairs=12,
+                difference=d,
+                low=d - 0.001,
+                high=d + 0.001,
+                p_value=0.01,
+            ),
+        )
+        for protocol, metric in (("P1", "hter"), ("P2", "auc"))
+        for name, d in differences.items()
+    ]
+
+
+def test_decided_effects_are_named_by_protocol():
+    first, second = comparison.decided_effects(effects_of(U=0.02, ADP=0.0))
+    assert "on P1 (all present)" in first and "1 of 2 decided" in first
+    assert first.endswith("HTER at the validation threshold: U +2.0.")
+    assert "on P2 (modalities missing)" in second and second.endswith("AUC: U +2.0.")
+    nothing = comparison.decided_effects(effects_of(U=0.0))
+    assert len(nothing) == 2 and all(sentence.endswith("none of 1 decided.") for sentence in nothing)
+    assert comparison.decided_effects([]) == []
+
+
+def test_effects_are_among_the_facts_where_all_combinations_were_run(grid):
+    design = [name for name, method in METHODS.items() if method.adapters != "none" and components_of(method)]
+    full = comparison.results(grid("design", skills=dict.fromkeys(design, 0.3), seeds=(0,)))
+    assert any(sentence.startswith("Effects of U, ReGrad, ADP") for sentence in comparison.facts(full))
+    part = full[full["method"] != "fusion"]
+    assert not any(sentence.startswith("Effects") for sentence in comparison.facts(part))
+
+
+def test_sentences_against_a_reference(frame):
+    committed = frame[frame["profile"] == "full (committed)"]
+    found = comparison.against(committed, "fusion")
+    assert len(found) == 2 and any(s.startswith("MMDG++ against Plain fusion") and "better" in s for s in found)
+
+
+def test_long_enough_names_who_was_and_who_was_not_tested(frame):
+    config = configure("full")
+    size = {
+        "faces per source": config.data.train_samples,
+        "batch": config.training.batch_size,
+        "steps": config.training.steps,
+    }
+    rows = [
+        {"method": "MMDG++", **size, "EER gained": 0.8, "cross-entropy gained, %": -2.0, "long enough": True},
+        {"method": "Plain fusion", **size, "EER gained": -0.2, "cross-entropy gained, %": 5.9, "long enough": False},
+        {"method": "MMDG", **size, "EER gained": 0.0, "cross-entropy gained, %": 0.0, "long enough": True},
+    ]
+    rows[2]["steps"] *= 2
+    made = frame.assign(steps=(frame["method"] != "linear_probe").astype(int))
+    first, *found = comparison.long_enough(pd.DataFrame(rows), made, config)
+    assert f"{size['steps']} steps" in first
+    assert found[0].startswith("MMDG++ was trained long enough") and "+0.80 points" in found[0]
+    assert found[1].startswith("Plain fusion was not trained long enough") and "+5.9 %" in found[1]
+    assert len(found) == 2
+    (*_, unknown) = comparison.long_enough(pd.DataFrame(rows[:1]), made, config)
+    assert unknown == "Not tested at this size: Plain fusion."
 
 
 @pytest.mark.parametrize(

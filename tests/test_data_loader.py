@@ -1,5 +1,7 @@
 """Data sets and batches: contents, normalisation, missing modalities, and a stream that a resumed run repeats."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,12 @@ def equal(first, second):
     return first["id"] == second["id"] and all(
         torch.equal(first[name], second[name]) for name in ("rgb", "depth", "infrared", "present", "label", "domain")
     )
+
+
+def global_chance():
+    """The states of Python's, numpy's and torch's global generators."""
+    _, key, place, *_ = np.random.get_state()  # noqa: NPY002
+    return random.getstate(), key.tolist(), place, torch.get_rng_state().tolist()
 
 
 def test_a_batch_without_augmentation_is_the_images_normalised():
@@ -116,7 +124,9 @@ def test_a_samples_augmentation_does_not_depend_on_the_data_set_around_it():
 
 def test_worker_processes_give_the_same_batches_and_leave_global_chance_alone():
     dataset = ConcatDataset([random_dataset("W", 8), random_dataset("C", 9)])
+    before = global_chance()
     assert all(map(equal, batches(dataset), batches(dataset, workers=2)))
+    assert global_chance() == before
 
 
 def test_concatenation_and_subsets_read_the_right_samples():

@@ -5,8 +5,12 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import open_clip
 import pytest
+import torch
+import torchvision
 
 from mmdg_lite import doctor
 
@@ -99,3 +103,37 @@ def test_a_foreign_kernel_of_the_same_name_is_not_taken(monkeypatch, tmp_path):
     check = doctor.jupyter_kernel()
     assert check.ok
     assert Path(sys.executable).name in check.found
+
+
+def test_a_kernel_of_another_interpreter_is_a_failure(monkeypatch):
+    found = SimpleNamespace(argv=["/elsewhere/python"])
+    monkeypatch.setattr("jupyter_client.kernelspec.KernelSpecManager.get_kernel_spec", lambda *_: found)
+    check = doctor.jupyter_kernel()
+    assert not check.ok
+    assert "python3 runs /elsewhere/python" in str(check) and "ipykernel install" in str(check)
+
+
+def missing_operator(*_):
+    raise RuntimeError("operator torchvision::nms does not exist")
+
+
+@pytest.mark.parametrize("nms", [missing_operator, lambda *_: torch.tensor([])], ids=["missing", "wrong"])
+def test_torchvision_of_another_release_is_a_failure(nms, monkeypatch):
+    monkeypatch.setattr(torchvision.ops, "nms", nms)
+    check = doctor.torchvision_matches_torch()
+    assert not check.ok
+    assert torch.__version__ in check.found and "of one release" in str(check)
+
+
+def test_a_device_that_computes_nonsense_is_a_failure(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "mm", lambda one, _: one)
+    check = doctor.compute_device()
+    assert not check.ok
+    assert "device=cpu always works" in str(check)
+
+
+def test_another_vocabulary_is_a_failure(monkeypatch):
+    monkeypatch.setattr(open_clip, "tokenize", lambda _: torch.tensor([[49406, 7, 49407, 0]]))
+    check = doctor.clip_vocabulary()
+    assert not check.ok
+    assert "3 tokens, wanted 5" in str(check)

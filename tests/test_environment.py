@@ -19,6 +19,8 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK_LINES = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
 LOCK = {canonicalize_name(Requirement(line).name): Requirement(line) for line in LOCK_LINES}
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PYTHON = {"mmdg_lite", "data_prep", "tests"}
 MACHINES = [
     (python, platform, machine)
     for python in ("3.11", "3.12", "3.13")
@@ -132,6 +134,7 @@ def test_conda_environment_takes_python_from_conda_forge_and_the_rest_from_the_l
     assert {d.split()[0] for d in plain} == {"python", "pip", "make"}
 
 
+@in_locked_environment
 def test_torchvision_is_locked_to_the_build_of_torch():
     needed = next(Requirement(r) for r in requires("torchvision") if canonicalize_name(Requirement(r).name) == "torch")
     assert needed.specifier.contains(locked_version("torch"))
@@ -155,15 +158,27 @@ def test_what_ci_runs_is_make_test():
     assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
 
 
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_extras_that_workflows_install_exist(path):
+    named = re.findall(r"\.\[([^\]]+)\]", path.read_text())
+    assert {extra for names in named for extra in names.split(",")} <= set(PROJECT["optional-dependencies"])
+
+
+def test_what_workflows_make_is_in_the_makefile():
+    made = {target for path in WORKFLOWS for target in re.findall(r"run: make ([a-z-]+)", path.read_text())}
+    assert made == {"lint", "test-slow"}
+    assert made <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+
+
 def test_every_package_that_is_imported_is_declared():
-    """Imports anywhere in the two packages, functions included, against [project] dependencies and extras."""
+    """Imports anywhere in the packages and tests, functions included, against [project] dependencies and extras."""
     imported = set()
-    for path in [*(ROOT / "mmdg_lite").rglob("*.py"), *(ROOT / "data_prep").rglob("*.py")]:
+    for path in [path for folder in PYTHON for path in (ROOT / folder).rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module else []
             imported |= {name.split(".")[0] for name in names}
-    foreign = imported - set(sys.stdlib_module_names) - {"mmdg_lite", "data_prep"}
+    foreign = imported - set(sys.stdlib_module_names) - PYTHON
     providers = packages_distributions()
     names = {canonicalize_name(r.name) for r in declared()}
     undeclared = {m for m in foreign if not {canonicalize_name(p) for p in providers.get(m, [m])} & names}

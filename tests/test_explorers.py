@@ -1,6 +1,7 @@
 """The explorers: what their plain functions compute and draw, and the thin shell of controls around them."""
 
 import json
+from dataclasses import replace
 
 import ipywidgets
 import matplotlib
@@ -133,6 +134,15 @@ class TestBalanceExplorer:
         assert isinstance(balance_explorer.picture(seen), Figure)
         one = balance_explorer.look(shipped, domain="W", species="live", sample=0, missing=[Modality.DEPTH])
         assert [m is None for m in one.maps] == [False, True, False]
+
+    def test_values_beyond_the_colour_scale_are_marked_and_bars_fit(self, shipped):
+        seen = balance_explorer.look(shipped, domain="W", species="rigid_mask", sample=0)
+        far = replace(seen, scores={c: 1.0 if Modality.INFRARED in c else 0.01 for c in seen.scores})
+        figure = balance_explorer.picture(far, limits=(0.05, 0.06))
+        (scale,) = {axes.images[0].colorbar for axes in figure.axes if axes.images and axes.images[0].colorbar}
+        assert scale.extend == "both"
+        bars = figure.axes[-1]
+        assert bars.get_xlim()[1] > far.shapley.max() > 0.6
 
     def test_knobs_change_what_is_seen(self, shipped):
         plain = balance_explorer.look(shipped, domain="W", species="live", sample=0)
@@ -277,5 +287,12 @@ class TestModalityBalance:
         start = curves[curves["severity"] == 0].groupby("modality", sort=False)["value"]
         assert (start.max() == start.min()).all()
         assert start.first().tolist() == pytest.approx(table["value"].tolist())
-        assert len(modality_balance.degradation_curves(curves).axes) == 3
+        for frame in (table, curves):
+            assert (frame["auc_low"] <= frame["auc"]).all() and (frame["auc"] <= frame["auc_high"]).all()
+            assert (frame["auc_low"] < frame["auc_high"]).any()
+        figure = modality_balance.degradation_curves(curves)
+        figure.canvas.draw()
+        assert len(figure.axes) == 3
+        legend = figure.axes[-1].get_legend()
+        assert legend.get_window_extent().x0 > figure.axes[-1].get_window_extent().x1
         assert len(modality_balance.domain_bars(table, unseen="W").axes) == 1

@@ -24,7 +24,7 @@ FLOORS: dict[int, str] = {
     6: "__main__",
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}
-DRAWING = {"matplotlib", "seaborn", "ipywidgets", "IPython", "papermill"}
+DRAWING = {"matplotlib", "ipywidgets", "IPython", "papermill"}
 
 
 def module_name(path: Path) -> str:

@@ -257,7 +257,10 @@ def test_build_passes_every_option_on() -> None:
 
 
 def test_build_makes_every_architecture() -> None:
-    assert build(config(adapters="none", prompts="none")).adapters["rgb"] is not None
+    bare = build(config(adapters="none", prompts="none"))
+    assert isinstance(bare, MMDGPlusPlus)
+    assert not any(len(bare.adapters[modality.value]) for modality in MODALITIES)
+    assert bare.prompts is None
     mmdg = build(config(architecture="mmdg"))
     assert isinstance(mmdg, MultimodalModel)
     assert not isinstance(mmdg, MMDGPlusPlus)

@@ -115,7 +115,11 @@ def test_training_balance_has_the_panels_that_were_logged(make_run):
     history = read_history(make_run())
     figure = plots.training_balance(history)
     titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()]
-    assert titles == ["loss", "mean certainty", "share of steps as the fastest", "conflicting gradients, share"]
+    assert titles == ["loss, nats", "mean certainty", "share of steps as the fastest", "conflicting gradients, share"]
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    assert legend.get_window_extent().y0 > figure.axes[0].get_window_extent().y1
+    assert [text.get_text() for text in legend.get_texts()] == ["RGB", "depth", "infrared", "head"]
     rgb = next(line for line in figure.axes[0].lines if line.get_label() == "RGB")
     assert list(rgb.get_ydata()) == list(history["loss_rgb"])
     assert to_hex(rgb.get_color()).upper() == COLOURS["rgb"]

@@ -1,4 +1,4 @@
-"""What README.md, CONTRIBUTING.md and the guides tell the reader to type, open and cite exists."""
+"""What README.md, the guides, cards and the report tell the reader to type, open and cite exists."""
 
 import json
 import re
@@ -9,16 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+import data_prep.__main__ as preparation
 import mmdg_lite
-from mmdg_lite.__main__ import parser
+import mmdg_lite.__main__ as package
 
 ROOT = Path(__file__).parent.parent
-TEXTS = [
-    ROOT / name
-    for name in ("README.md", "CONTRIBUTING.md", "YOUR_METHOD.md", "GLOSSARY.md", "TEACHING.md", "YOUR_DATA.md")
-]
+TEXTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("data_prep/*.md")), ROOT / "figures" / "REPORT.md"]
+PARSERS = {"mmdg_lite": package.parser, "data_prep": preparation._parser}
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-every_text = pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.name)
+every_text = pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.relative_to(ROOT).as_posix())
 
 
 def spoken_code(path: Path) -> list[str]:
@@ -32,27 +31,49 @@ def spoken_code(path: Path) -> list[str]:
 @every_text
 def test_make_targets_exist(path):
     used = [words[1] for line in spoken_code(path) if len(words := line.split()) > 1 and words[0] == "make"]
-    assert used or path.name not in ("README.md", "CONTRIBUTING.md")
+    assert used or path not in (ROOT / "README.md", ROOT / "CONTRIBUTING.md")
     assert set(used) <= TARGETS
 
 
+def spoken_commands(path: Path) -> list[tuple[str, list[str]]]:
+    """Program and words of every command of the package or of data_prep; a loop's variable has its first value."""
+    first = dict(re.findall(r'\bfor (\w+) in "?([^\s";]+)', path.read_text(encoding="utf-8")))
+    found = [re.search(r" -m (mmdg_lite|data_prep) ([^;]+)", line) for line in spoken_code(path)]
+    spoken = [(match[1], re.sub(r"\$(\w+)", lambda name: first[name[1]], match[2])) for match in found if match]
+    return [(program, shlex.split(text.removesuffix("..."), comments=True)) for program, text in spoken]
+
+
 @every_text
-def test_subcommands_and_their_options_exist(path):
-    commands = next(a for a in parser()._actions if a.dest == "command").choices
-    for line in spoken_code(path):
-        if line.startswith("python -m mmdg_lite "):
-            command, *options = shlex.split(line.partition("#")[0])[3:]
-            if command == "COMMAND":
-                continue
-            known = {o for action in commands[command]._actions for o in action.option_strings}
-            assert {o for o in options if o.startswith("--")} <= known, line
+def test_commands_are_taken(path, capsys):
+    """Those with options by the parser itself; of others, which are only named, the subcommand exists."""
+    for program, (command, *options) in spoken_commands(path):
+        parser = PARSERS[program]()
+        if options and command != "COMMAND":
+            try:
+                parser.parse_args([command, *options])
+            except SystemExit:
+                pytest.fail(f"{command} {shlex.join(options)}: {capsys.readouterr().err.splitlines()[-1]}")
+        else:
+            commands = next(action for action in parser._actions if action.dest == "command").choices
+            assert command in {"COMMAND", *commands}
+
+
+def test_there_are_commands_of_either_program_to_check():
+    assert {program for path in TEXTS for program, _ in spoken_commands(path)} == set(PARSERS)
+
+
+@every_text
+def test_modules_that_are_run_exist(path):
+    for name in re.findall(r"python -m\s+((?:mmdg_lite|data_prep|tests)[\w.]*)", path.read_text(encoding="utf-8")):
+        place = ROOT.joinpath(*name.rstrip(".").split("."))
+        assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), name
 
 
 @every_text
 def test_links_within_the_repository_lead_somewhere(path):
     text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
-    assert not [link for link in links if not (ROOT / link).exists()]
+    links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", text)
+    assert not [link for link in links if not (path.parent / link).exists()]
 
 
 def test_readme_starts_with_the_two_commands_and_the_conda_way():

@@ -1,9 +1,13 @@
 """Detectors of spoilt regions, and what the study makes of them."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from einops import repeat
+from einops import reduce, repeat
 
 from mmdg_lite import uncertainty_study as study
 from mmdg_lite.audit_forward import specimen
@@ -70,12 +74,35 @@ def test_doubt_of_a_model_has_a_value_per_patch() -> None:
     assert all(values.shape == (2, 64) and (values >= 0).all() and (values < 1).all() for values in doubts.values())
 
 
-def test_predictions_of_a_model() -> None:
-    found = study.predictions(specimen(), 0.5, faces=24)
-    assert 0 <= found["error_rate"] <= 1
-    assert 0 <= found["ece"] <= 1
-    assert set(found["aurc"]) == set(found["rank_correlation"])
-    assert found["rank_correlation"]["|p - 0.5|"] == pytest.approx(found["rank_correlation"]["|p - threshold|"])
+def test_errors_against_confidence_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five faces at threshold 0.3; the third, an attack of score 0.4, is let through, the others are right."""
+    scores, labels = torch.tensor([0.9, 0.6, 0.4, 0.2, 0.1]), np.array([1, 1, 0, 0, 0])
+    sure = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5])  # of class tokens: the error in the middle
+    of_all = torch.tensor([0.2, 0.3, 0.1, 0.4, 0.5])  # of all tokens: the error last
+    made = SimpleNamespace(
+        score=lambda: scores, certainty=sure[:, None].expand(5, 3), token_certainty=(of_all[:, None, None, None],)
+    )
+    monkeypatch.setattr(study, "outputs", lambda model, faces: [made])
+    monkeypatch.setattr(study, "render", lambda *asked: SimpleNamespace(label=labels))
+    found = study.predictions(specimen(), 0.3)
+    assert found["error_rate"] == pytest.approx(1 / 5)
+    aurc = found["aurc"]  # errors among the first one, two, ... faces, averaged over the five
+    assert aurc["certainty of class tokens"] == pytest.approx((1 / 3 + 1 / 4 + 1 / 5) / 5)
+    assert aurc["certainty of all tokens"] == pytest.approx((1 / 5) / 5)
+    assert found["rank_correlation"]["certainty of all tokens"] == pytest.approx(0.5**0.5)
+    assert found["rank_correlation"]["certainty of class tokens"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_detector_of_nothing_but_the_spoilt_share_finds_all_of_it() -> None:
+    clean = render(study.TARGET, 2, study.SEED)
+
+    def difference(faces: Any, modality: Modality) -> dict[str, np.ndarray]:
+        changed = np.abs(faces[modality.value].astype(float) - clean[modality.value])
+        return {"difference": reduce(changed, "n c (h p) (w q) -> n (h w)", "max", p=study.PATCH, q=study.PATCH)}
+
+    found = study.localisation(difference, faces=2)["difference"]
+    assert set(found) == {"rgb", "depth", "infrared"}
+    assert found["rgb"]["noise"] == pytest.approx(1, abs=0.02)
 
 
 def test_study_is_resumed_and_read(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,3 +122,23 @@ def test_study_is_resumed_and_read(tmp_path, monkeypatch: pytest.MonkeyPatch) ->
     assert study.errors(found).loc["shipped", "random order"] == 25
     with pytest.raises(FileNotFoundError, match="uncertainty_study"):
         study.read(tmp_path / "none")
+
+
+def verdicts(*, auc: float, class_tokens: float, all_tokens: float) -> list[str]:
+    summary = pd.DataFrame({"mean AUC": [0.9, auc, 0.5]}, index=["contrast", "a: sender", "a: receiver"])
+    aurc = {"certainty of class tokens": [class_tokens, 40.0], "certainty of all tokens": [all_tokens, 40.0]}
+    aurc |= {"random order": [30.0, 30.0], "|p - 0.5|": [20.0, 20.0]}
+    return study.verdicts(summary, pd.DataFrame(aurc, index=["a", "b"]))
+
+
+def test_verdicts_speak_of_both_certainties() -> None:
+    regions, of_class, of_all, so = verdicts(auc=0.6, class_tokens=35.0, all_tokens=25.0)
+    assert "from 0.50 to 0.60 (best: a: sender)" in regions and "contrast, has 0.90" in regions
+    assert of_class.endswith("than a random order in 0 of 2 models, better than |p - 0.5| in 0.")
+    assert of_all.endswith("than a random order in 1 of 2 models, better than |p - 0.5| in 0.")
+    assert "none of the 2 certainties can find" in so and so.endswith("no better than |p - 0.5| in 2 of 2 models.")
+
+
+def test_verdicts_change_with_the_numbers() -> None:
+    *_, so = verdicts(auc=0.85, class_tokens=35.0, all_tokens=15.0)
+    assert "1 of the 2 certainties can find" in so and so.endswith("no better than |p - 0.5| in 1 of 2 models.")

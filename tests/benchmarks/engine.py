@@ -278,7 +278,8 @@ def main() -> None:
     bench = Bench(batch=given.batch, device=given.device)
     text = f"{conditions(bench)} Least of {given.repeats} executions in turn. "
     text += f"Written by `python -m tests.benchmarks.engine`.\n\n{time_table(bench, given.repeats)}"
-    text += f"\n\nWays to make the same step:\n\n{options_table(bench, given.repeats)}"
+    text += "\n\nWays to make the same step, measured apart and in turn, so that only their ratios count:"
+    text += f"\n\n{options_table(bench, given.repeats)}"
     if given.memory_batch:
         large = replace(bench, batch=given.memory_batch)
         text += f"\n\nPeak of PyTorch's allocations, batch {large.batch}:\n\n{memory_table(large)}"

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 
 def check(found: dict[str, Any]) -> None:
     assert found["inside_receiver"]
@@ -27,5 +29,8 @@ def check(found: dict[str, Any]) -> None:
     assert found["worth"]["as trained"]["AUC"] > 70
     for name, (change, low, high) in found["auc_change"].items():
         assert low <= change <= high
-        assert abs(change - (found["worth"][name]["AUC"] - found["worth"]["as trained"]["AUC"])) < 0.11  # both rounded
+        assert abs(change - (found["worth"][name]["AUC"] - found["worth"]["as trained"]["AUC"])) < 1e-6
+    for name, (change, low, high) in found["hter_change"].items():
+        assert low <= change <= high
+        assert change == pytest.approx(found["worth"][name]["HTER"] - found["worth"]["as trained"]["HTER"], abs=1e-6)
     assert found["auc_change"]["no updates"][0] != 0  # the trained adapters do change scores

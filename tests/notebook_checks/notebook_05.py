@@ -24,4 +24,7 @@ def check(found: dict[str, Any]) -> None:
     assert by_text["trained features, learned vectors"]["mean of three"] > 60
     assert found["auc"]["head"] > 0.7 and found["auc"]["text"] > 0.6
     assert found["auc_on_source"]["learned"] > 0.7
+    for gain in (found["learned_minus_written"], found["learned_minus_written_on_source"]):
+        told = "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "undecided"
+        assert gain["low"] < gain["high"] and gain["verdict"] == told
     assert found["head_minus_text"]["low"] < found["head_minus_text"]["high"]

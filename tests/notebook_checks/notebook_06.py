@@ -1,4 +1,4 @@
-"""A quick run of MMDG++ learns something that holds on the target, and is not made twice."""
+"""A quick run of MMDG++ learns something that holds on the target."""
 
 from typing import Any
 
@@ -16,4 +16,3 @@ def check(found: dict[str, Any]) -> None:
     assert found["validation_eer"] < 0.4 and found["auc"] > 0.6
     assert found["hter"] == pytest.approx((found["far"] + found["frr"]) / 2)
     assert set(found["hter_per_test"]) == {f"test_W{gone}" for gone in TEST_SUFFIXES}
-    assert found["seconds_again"] < found["seconds"] / 4

@@ -15,4 +15,5 @@ def check(found: dict[str, Any]) -> None:
     assert found["mmdg++_minus_linear_probe"] == pytest.approx(measured)
     assert found["hardest_target"] in "WCPS"
     assert any("Nothing here speaks of real faces" in sentence for sentence in found["sentences"][profile])
+    assert any(sentence.startswith("Effects of U, ReGrad, ADP") for sentence in found["sentences"][profile])
     assert {"P1.md", "P1.tex", "runs.csv", "P1_hter_by_target.svg", "P1_roc_W.svg"} <= set(found["files"])

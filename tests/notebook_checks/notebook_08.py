@@ -21,7 +21,8 @@ def check(found: dict[str, Any]) -> None:
     assert set(aucs) == {"W", "C", "P", "S"}
     assert totals == pytest.approx({domain: auc - 0.5 for domain, auc in aucs.items()})
     assert aucs["W"] > 0.7 and min(aucs[domain] for domain in "CPS") > 0.7
-    assert set(found["strongest"]) == set(aucs)
+    assert all(row["auc_low"] <= row["auc"] <= row["auc_high"] for row in found["domains"])
+    assert found["faces"] >= 100 and set(found["strongest"]) == set(aucs)
 
     assert {row["sensor"] for row in found["curves"]} == {"rgb", "depth", "infrared"}
     own = {row["modality"]: row["value"] for row in found["domains"] if row["domain"] == "W"}
