@@ -34,7 +34,7 @@ ENTRIES: dict[str, Entry] = {
     "D13": Entry("finite scores with NaN in a missing modality", forward.junk_in_a_missing_modality),
     "D14": Entry("norm kept beside 90 degrees", step.jump_at_a_right_angle),
     "D15": Entry("share of an identical gradient that is kept", step.kept_of_an_identical_gradient),
-    "D16": Entry("certainty that weighs gradients, by mode", forward.certainty_in_both_modes),
+    "D16": Entry("share of tokens whose certainty is the sender's, by mode", forward.certainty_in_both_modes),
     "D17": Entry("shared trainable parameter", step.shared_parameter),
     "D18": Entry("batch of one", forward.batch_of_one),
     "D19": Entry("graphs of losses alive after the step", step.graph_after_step),

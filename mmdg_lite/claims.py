@@ -1,8 +1,9 @@
 """The paper's claims as contrasts between methods, and what finished runs say of each: held, contradicted, undecided.
 
-A contrast names two methods that differ in one thing and the direction in which the claim expects a number to move.
-Runs are compared in pairs of one setting, target and seed (`significance.compare`). Lin et al., TPAMI 2025, sections 1
-and 4, state the claims for real sensors; here they are put to whatever runs are given.
+A contrast names two methods and the direction in which the claim expects a number to move. Most pairs differ in one
+part of MMDG++; the frozen CLIP with a head differs from plain fusion in two, its adapters and its trained tokens. Runs
+are compared in pairs of one setting, target and seed (`significance.compare`). The claims are, in our words, what the
+abstract of Lin et al. (TPAMI 2025) and the paper on MMDG (CVPR 2024) say or imply for real sensors.
 """
 
 from dataclasses import dataclass

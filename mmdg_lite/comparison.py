@@ -4,15 +4,18 @@ Committed results hold what tables and figures need of each run and nothing else
 computed from them again. Sentences about the results are computed too, so that they cannot outlive the numbers.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
+from mmdg_lite.ablations import COMPONENTS
 from mmdg_lite.aggregation import POINTS
-from mmdg_lite.factorial import whole
-from mmdg_lite.factorial_figures import effects
+from mmdg_lite.factorial import Effect, all_effects, whole
+from mmdg_lite.factorial_figures import PROTOCOL_NAMES, effects
 from mmdg_lite.plots import det, hter_by_target, risk_coverage_curves, roc, save, training_balance
 from mmdg_lite.results import collect, finished_runs, read_history, read_list
+from mmdg_lite.runs import RunConfig
 from mmdg_lite.scores import Scores
 from mmdg_lite.significance import SIGNIFICANT, Comparison, compare, pairs_in_common
 from mmdg_lite.table_text import grid
@@ -130,9 +133,10 @@ def reading(comparison: Comparison) -> str:
 
 
 def facts(frame: pd.DataFrame, *, method: str = "mmdg++") -> list[str]:
-    """What the P1 results of one profile do and do not show, as sentences that are computed from them.
+    """What the results of one profile do and do not show, as sentences that are computed from them.
 
-    `frame`: rows of `results.collect` of one profile and one kind of data.
+    Of P1, with the components' effects on every protocol that has all their combinations (`decided_effects`). `frame`:
+    rows of `results.collect` of one profile and one kind of data.
     """
     rows = _p1(frame)
     (profile,), (data,) = rows["profile"].unique(), rows["data"].unique()
@@ -146,6 +150,7 @@ def facts(frame: pd.DataFrame, *, method: str = "mmdg++") -> list[str]:
     if method in set(rows["method"]):
         known = [name for name in others if pairs_in_common(rows, method, name) > 1]
         sentences += [_sentence(compare(rows, method, name)) for name in known]
+    sentences += decided_effects(all_effects(frame))
     means = rows.pivot_table(index="target", columns="method", values="hter")
     best = means.idxmin(axis=1)
     lowest = means.min(axis=1)
@@ -167,6 +172,62 @@ def facts(frame: pd.DataFrame, *, method: str = "mmdg++") -> list[str]:
             f"{seeds * targets} pairs are too few for the sign-flip test to fall below {SIGNIFICANT}: whatever the "
             "differences, this run alone decides nothing."
         )
+    return sentences
+
+
+def decided_effects(found: Iterable[Effect]) -> list[str]:
+    """Which effects of the components are decided, a sentence per protocol; no sentence where there are no effects.
+
+    `found`: as of `factorial.all_effects`.
+    """
+    found, sentences = list(found), []
+    for protocol in dict.fromkeys(e.protocol for e in found):
+        mine = [e for e in found if e.protocol == protocol]
+        by_metric = {
+            POINTS[metric]: ", ".join(
+                f"{e.name} {100 * e.comparison.difference:+.1f}"
+                for e in mine
+                if e.metric == metric and e.comparison.decided
+            )
+            for metric in dict.fromkeys(e.metric for e in mine)
+        }
+        decided = "; ".join(f"{metric}: {names}" for metric, names in by_metric.items() if names)
+        number = sum(e.comparison.decided for e in mine)
+        sentences.append(
+            f"Effects of {', '.join(COMPONENTS)} and their interactions on "
+            f"{PROTOCOL_NAMES[protocol].replace(': ', ' (')}), not corrected for the number of tests: "
+            f"{number or 'none'} of {len(mine)} decided" + (f", in percentage points: {decided}." if number else ".")
+        )
+    return sentences
+
+
+def against(frame: pd.DataFrame, reference: str) -> list[str]:
+    """A sentence per other method on its HTER on P1 against the reference, where they have more than one pair."""
+    rows = _p1(frame)
+    others = [name for name in in_order(rows["method"]) if name != reference]
+    return [_sentence(compare(rows, m, reference)) for m in others if pairs_in_common(rows, m, reference) > 1]
+
+
+def long_enough(doubled: pd.DataFrame, frame: pd.DataFrame, config: RunConfig) -> list[str]:
+    """Which methods were trained long enough, by the rule of `convergence.doubling`, as sentences.
+
+    Args:
+        doubled: what `convergence.doubling` gives.
+        frame: rows of `results.collect`; its trained methods are the ones that are spoken of.
+        config: how they were trained: faces per source, batch and steps.
+    """
+    faces, batch, steps = config.data.train_samples, config.training.batch_size, config.training.steps
+    at = (doubled["faces per source"] == faces) & (doubled["batch"] == batch) & (doubled["steps"] == steps)
+    tested = doubled[at].set_index("method")
+    sentences = [f"With {faces} faces per source, batches of {batch} and {steps} steps, by this rule:"]
+    for name, row in tested.iterrows():
+        sentences.append(
+            f"{name} was {'' if row['long enough'] else 'not '}trained long enough: twice the steps gain "
+            f"{row['EER gained']:+.2f} points of EER and {row['cross-entropy gained, %']:+.1f} % of cross-entropy."
+        )
+    trained = [display_name(method) for method in in_order(frame.loc[frame["steps"] > 0, "method"])]
+    if unknown := [name for name in trained if name not in tested.index]:
+        sentences.append(f"Not tested at this size: {', '.join(unknown)}.")
     return sentences
 
 

@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmdg_lite.aggregation import display_name
-from mmdg_lite.configuration import read_json
 from mmdg_lite.figure_style import new_figure, styled
 from mmdg_lite.methods import method as find_method
 from mmdg_lite.results import read_history
+from mmdg_lite.run_folder import RunFolder
 from mmdg_lite.run_report import validations
 from mmdg_lite.runs import RunConfig
 
@@ -56,7 +56,7 @@ def trainings(folder: str | Path) -> pd.DataFrame:
     """
     rows = []
     for path in sorted(Path(folder).rglob("config.json")):
-        config = read_json(RunConfig, path)
+        config = RunFolder(path.parent).read_config()
         if find_method(config.method).kind != "trained":
             continue
         settings, faces = config.training, config.data.train_samples
@@ -160,7 +160,7 @@ def by_steps(folder: str | Path, *, faces: int) -> Figure:
     for axes, column, title in zip(
         figure.subplots(1, 2),
         ("EER", "cross-entropy"),
-        ("validation EER, %", "validation cross-entropy"),
+        ("validation EER, %", "validation cross-entropy, nats"),
         strict=True,
     ):
         for number, (method, part) in enumerate(table.groupby("method")):

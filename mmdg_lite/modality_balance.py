@@ -14,6 +14,7 @@ from mmdg_lite.data.domains import domain_named
 from mmdg_lite.data.synthetic import render
 from mmdg_lite.evaluation import model_scorer
 from mmdg_lite.figure_style import COLOURS, LINES, NAMES, new_figure, styled
+from mmdg_lite.metrics import bootstrap_interval
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.quickstart import Quickstart
 from mmdg_lite.shapley import COALITIONS, Coalition, name
@@ -34,12 +35,19 @@ class Measured:
     labels: NDArray[np.int64]  # n
 
     def shapley(self, *, rounds: int, rng: np.random.Generator) -> pd.DataFrame:
-        """A row per modality: its Shapley value for the AUC, and a 95 % bootstrap interval; fractions."""
+        """A row per modality: its Shapley value for the AUC, with a 95 % bootstrap interval over faces; fractions.
+
+        Columns: modality, value, low and high; `auc` of all three modalities, the same in every row, with its own
+        interval, `auc_low` and `auc_high`.
+        """
         values = auc_shapley(self.scores, self.labels)
         low, high = bootstrap(auc_shapley, self.scores, self.labels, rounds=rounds, rng=rng)
         names = [m.value for m in MODALITIES]
         frame = pd.DataFrame({"modality": names, "value": values, "low": low, "high": high})
-        return frame.assign(auc=auc_values(self.scores, self.labels)[frozenset(MODALITIES)])
+        whole = self.scores[frozenset(MODALITIES)]
+        auc_low, auc_high = bootstrap_interval(whole, self.labels, metric="auc")
+        auc = auc_values(self.scores, self.labels)[frozenset(MODALITIES)]
+        return frame.assign(auc=auc, auc_low=auc_low, auc_high=auc_high)
 
     def auc_table(self) -> pd.DataFrame:
         """AUC of each coalition in percent, a row each."""
@@ -65,7 +73,7 @@ def degraded(domain: str, sensor: Modality, severity: float) -> dict[str, float]
 
 
 def per_domain(measured: Mapping[str, Measured], *, rounds: int, seed: int) -> pd.DataFrame:
-    """Shapley values of every measured domain: columns domain, modality, value, low, high, auc."""
+    """Shapley values of every measured domain: a column domain, and those of `Measured.shapley`."""
     parts = [
         m.shapley(rounds=rounds, rng=np.random.default_rng([seed, number])).assign(domain=letter)
         for number, (letter, m) in enumerate(measured.items())
@@ -82,7 +90,7 @@ def under_degradation(
     severities: Sequence[float],
     rounds: int,
 ) -> pd.DataFrame:
-    """Shapley values while one sensor at a time is degraded: columns sensor, severity, modality, value, low, high, auc.
+    """Shapley values while one sensor at a time is degraded: columns sensor, severity, and those of `Measured.shapley`.
 
     `own`: what `measure` gives for the domain's own sensors and the same seed; it is severity 0 of every curve.
     """
@@ -120,7 +128,7 @@ def domain_bars(frame: pd.DataFrame, *, unseen: str) -> Figure:
 def degradation_curves(frame: pd.DataFrame) -> Figure:
     """Shapley values for the AUC over the severity of one sensor's faults (what `under_degradation` gives)."""
     sensors = list(dict.fromkeys(frame["sensor"]))
-    figure = new_figure((3.1 * len(sensors), 3.0))
+    figure = new_figure((3.1 * len(sensors) + 1, 3.0))
     grid = figure.subplots(1, len(sensors), sharey=True, squeeze=False)[0]
     for axes, sensor in zip(grid, sensors, strict=True):
         for m in MODALITIES:
@@ -131,5 +139,5 @@ def degradation_curves(frame: pd.DataFrame) -> Figure:
         axes.axhline(0, color="black", linewidth=0.8)
         axes.set(title=f"{NAMES[sensor]} degraded", xlabel="severity, 0 own .. 1 worst")
     grid[0].set_ylabel("Shapley value for AUC,\npercentage points")
-    grid[0].legend()
+    grid[-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -11,23 +11,23 @@ import pandas as pd
 from mmdg_lite.configuration import to_dict
 from mmdg_lite.runs import RunConfig, configure
 
-MMDGPP, MMDG = "MMDG++ (TPAMI 2025)", "MMDG (CVPR 2024)"
+RELEASED = "the code released for MMDG++ (TPAMI 2025)"
 SIBLING = "known of a sibling work of the same authors; MMDG++'s own is not known to us"
 OURS = "our choice"
 
 # "part.name": where the profile's value comes from
 ORIGINS: dict[str, str] = {
-    "model.clip": MMDGPP,
-    "model.dim": MMDGPP,
-    "model.samples": f"{MMDGPP}; its mean and variance are drawn from the exact moments, which is ours",
-    "model.rate": MMDGPP,
-    "model.theta": MMDGPP,
-    "model.heads": MMDGPP,
-    "model.context": MMDGPP,
-    "model.context_std": "the released code",
-    "training.momentum": MMDGPP,
-    "training.rule": MMDGPP,
-    "data.size": MMDGPP,
+    "model.clip": RELEASED,
+    "model.dim": RELEASED,
+    "model.samples": f"{RELEASED}; its mean and variance are drawn from the exact moments, which is ours",
+    "model.rate": RELEASED,
+    "model.theta": RELEASED,
+    "model.heads": RELEASED,
+    "model.context": RELEASED,
+    "model.context_std": RELEASED,
+    "training.momentum": RELEASED,
+    "training.rule": RELEASED,
+    "data.size": RELEASED,
     "training.optimiser": SIBLING,
     "training.learning_rate": SIBLING,
     "training.weight_decay": SIBLING,

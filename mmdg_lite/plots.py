@@ -27,7 +27,7 @@ from mmdg_lite.tables import AVERAGE, aggregate, display_name, in_order
 
 __all__ = ["det", "hter_by_target", "risk_coverage_curves", "roc", "save", "score_histogram", "training_balance"]
 
-MARKERS = "osD^vP*X<>"
+MARKERS = "osD^vP*X<>ph"
 FEW = 5
 """Lines of a legend that fits inside the axes."""
 LEGEND = 2.4
@@ -141,7 +141,7 @@ def training_balance(history: pd.DataFrame, *, validation: pd.DataFrame | None =
     `history`: train lines of a run (`results.read_history`). Panels whose columns a method does not log are left
     out. `validation`: its validation lines, whose hter (where logged) is added to a panel of its own.
     """
-    panels: list[tuple[str, Callable[[Axes], None]]] = [("loss", lambda a: _per_modality(a, history, "loss_"))]
+    panels: list[tuple[str, Callable[[Axes], None]]] = [("loss, nats", lambda a: _per_modality(a, history, "loss_"))]
     if _has(history, "certainty_"):
         panels.append(("mean certainty", lambda a: _per_modality(a, history, "certainty_")))
     if _has(history, "gradient_norm_"):
@@ -159,7 +159,7 @@ def training_balance(history: pd.DataFrame, *, validation: pd.DataFrame | None =
         axes.set(title=title, xlabel="step")
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
-    grid.flat[0].legend()
+    figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return figure
 
 

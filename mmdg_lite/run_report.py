@@ -161,7 +161,7 @@ def choice(run: str | Path) -> Figure:
     axis = "strength" if "strength" in looks else "step"
     figure = new_figure((7.2, 2.8))
     for axes, column, title in zip(
-        figure.subplots(1, 2), ("loss", "eer"), ("validation cross-entropy", "validation EER, %"), strict=True
+        figure.subplots(1, 2), ("loss", "eer"), ("validation cross-entropy, nats", "validation EER, %"), strict=True
     ):
         values = looks[column] * (100 if column == "eer" else 1)
         axes.plot(looks[axis], values, color="black", marker=".")

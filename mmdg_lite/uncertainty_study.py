@@ -2,7 +2,8 @@
 
 `python -m mmdg_lite.uncertainty_study` measures every model there is: the shipped one (profile full) and the finished
 runs of `audit_runs` (60 steps), and writes a JSON file for each below figures/uncertainty. What is there is not
-measured again. `summary` and `errors` read them; notebook 09 draws them.
+measured again. `read` reads them, `by_detector` and `errors` make tables of them, `verdicts` says what these show;
+notebook 09 prints and draws them.
 """
 
 import argparse
@@ -47,6 +48,8 @@ PATCH = 8  # pixels, of the tiny CLIP
 FACES, CLEAN, TESTED = 40, 20, 400  # faces spoilt, clean faces per source for the baselines, faces for errors
 SEED = 7
 BASELINES = "baselines"
+DETECTS = 0.8
+"""Mean AUC from which on a certainty is said to detect spoilt regions."""
 
 
 def localisation(detector: Detector, *, faces: int = FACES) -> dict[str, dict[str, dict[str, float]]]:
@@ -197,7 +200,11 @@ def by_detector(frame: pd.DataFrame, order: dict[str, str]) -> pd.DataFrame:
 
 
 def verdicts(summary: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """What certainty finds, as sentences computed from `by_detector` and `errors`."""
+    """What certainty finds, as sentences computed from `by_detector` and `errors`.
+
+    Spoilt regions are detected by a mean AUC of `DETECTS`. For errors, both certainties of a model are compared with
+    |p - 0.5| and with a random order; the last sentence takes the better one of each model.
+    """
     own = summary[summary.index.str.contains(": ")]["mean AUC"]
     simple = summary.drop(own.index)["mean AUC"]
     best, known = own.idxmax(), simple.idxmax()
@@ -205,18 +212,18 @@ def verdicts(summary: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         f"Spoilt regions: the {len(own)} certainties have mean AUCs from {own.min():.2f} to {own.max():.2f} (best: "
         f"{best}); the best simple detector, {known}, has {simple.max():.2f}."
     ]
-    certainty, plain = table["certainty of class tokens"], table["|p - 0.5|"]
-    better = int((certainty < plain).sum())
-    than_random = int((certainty < table["random order"]).sum())
+    plain, by_chance = table["|p - 0.5|"], table["random order"]
+    kinds = ["certainty of class tokens", "certainty of all tokens"]
+    for kind in kinds:
+        sentences.append(
+            f"Errors: {kind} orders faces better than a random order in {int((table[kind] < by_chance).sum())} of "
+            f"{len(table)} models, better than |p - 0.5| in {int((table[kind] < plain).sum())}."
+        )
+    detecting, weaker = int((own >= DETECTS).sum()), int((table[kinds].min(axis=1) >= plain).sum())
     sentences.append(
-        f"Errors: the class tokens' certainty orders faces better than |p - 0.5| in {better} of {len(table)} models, "
-        f"and better than a random order in {than_random}."
-    )
-    useful = own.max() > 0.8 or better > len(table) / 2
-    sentences.append(
-        "So certainty does tell something that simpler signals do not."
-        if useful
-        else "So on these data certainty is no detector of unreliable regions or decisions, and simpler signals are."
+        f"So on these data {detecting or 'none'} of the {len(own)} certainties can find spoilt regions (a mean AUC of "
+        f"{DETECTS} or more), and even the better one of a model orders its decisions no better than |p - 0.5| in "
+        f"{weaker} of {len(table)} models."
     )
     return sentences
 
