@@ -24,7 +24,7 @@ def imbalance(history: pd.DataFrame) -> float:
 def dynamics(frame: pd.DataFrame) -> pd.DataFrame:
     """A row per trained method, averages over its runs on P1 (`frame`: rows of `results.collect` of one profile).
 
-    Columns: runs; imbalance (see there); share of the logged steps in which each modality was the fastest; share of
+    Columns: runs; imbalance (see there); share of steps with a fastest modality that each was it; share of
     (parameter, other modality) pairs whose gradients conflict, of two unrelated ones it would be 0.5; mean certainty
     over the first and over the last tenth of the log; each modality's training loss over the last tenth. Empty where a
     method has no such thing.
