@@ -9,7 +9,8 @@ from einops import rearrange, repeat
 from matplotlib.figure import Figure
 
 from mmdg_lite.data.domains import DOMAINS
-from mmdg_lite.data.scenes import LIVE, SPECIES
+from mmdg_lite.data.scenes import SPECIES
+from mmdg_lite.data.species import LIVE
 from mmdg_lite.data.synthetic import render
 from mmdg_lite.figure_style import NAMES, new_figure, save, styled
 from mmdg_lite.modality import MODALITIES

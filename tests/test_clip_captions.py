@@ -11,8 +11,9 @@ from mmdg_lite.clip import tokenize
 from mmdg_lite.data.caption_phrases import CAPTURED, DETAILS, FACES, PHOTOS, REALITY_WORDS, SHOWN
 from mmdg_lite.data.captions import facts_of, write_caption
 from mmdg_lite.data.pairs import PairBatches
-from mmdg_lite.data.scenes import LIVE, OBJECT_PRESENTATIONS, OBJECTS, SPECIES, draw_scenes
+from mmdg_lite.data.scenes import OBJECT_PRESENTATIONS, OBJECTS, SPECIES, draw_scenes
 from mmdg_lite.data.sensors import IDEAL, SensorProfile, random_profile
+from mmdg_lite.data.species import LIVE
 from mmdg_lite.data.vocabulary import Vocabulary
 from mmdg_lite.modality import MODALITIES, Modality
 

@@ -5,7 +5,8 @@ import pytest
 
 from data_prep.__main__ import main as data_prep
 from data_prep.miniatures import miniature
-from mmdg_lite.data.dataset import LIVE, Subset
+from mmdg_lite.data.dataset import Subset
+from mmdg_lite.data.species import LIVE
 from mmdg_lite.runs import DataConfig, configure
 from mmdg_lite.setting_data import check_classes, load_domain, load_setting
 

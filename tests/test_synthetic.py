@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from mmdg_lite.data.domains import DOMAINS, SPLITS
-from mmdg_lite.data.scenes import LIVE, SPECIES, Scenes, draw_scenes
+from mmdg_lite.data.scenes import SPECIES, Scenes, draw_scenes
 from mmdg_lite.data.sensors import IDEAL, SensorProfile, random_profile
+from mmdg_lite.data.species import LIVE
 from mmdg_lite.data.synthetic import BLOCK, benchmark_split, render, render_scenes
 from mmdg_lite.modality import MODALITIES
 

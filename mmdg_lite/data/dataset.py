@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmdg_lite.data.augmentation import sample_keys
+from mmdg_lite.data.species import LIVE
 from mmdg_lite.modality import MODALITIES, Modality
 
 Images = NDArray[np.uint8]
-LIVE = "live"
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from mmdg_lite.data.scenes import LIVE, Population
+from mmdg_lite.data.scenes import Population
 from mmdg_lite.data.sensors import SensorProfile
+from mmdg_lite.data.species import LIVE
 
 BENCHMARK_VERSION = "1"
 """Changes whenever any sample of the benchmark changes; scores of different versions are not comparable."""

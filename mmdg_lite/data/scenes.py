@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-LIVE = "live"
+from mmdg_lite.data.species import LIVE
+
 SPECIES = (
     "print",
     "bent_print",

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from mmdg_lite.data.domains import BENCHMARK_VERSION, DOMAINS, SPLITS, domain_named
 from mmdg_lite.data.rendering import render_buffers
-from mmdg_lite.data.scenes import LIVE, SPECIES, Population, Scenes, draw_scenes
+from mmdg_lite.data.scenes import SPECIES, Population, Scenes, draw_scenes
 from mmdg_lite.data.sensors import Images, SensorProfile, blend, expose, turn
+from mmdg_lite.data.species import LIVE
 
 __all__ = ["BENCHMARK_VERSION", "BLOCK", "DOMAINS", "SPECIES", "Faces", "benchmark_split", "render", "render_scenes"]
 
