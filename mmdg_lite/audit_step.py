@@ -55,10 +55,11 @@ def averages_after(steps: int = 100) -> Numbers:
             if step in (10, steps):
                 found[f"{name}: after {step}"] = balance.corrected_averages()[0]
     grown = ReGrad(released=("D3",))
-    steps_made = count(1)
-    while not math.isinf(grown.corrected_averages()[0]):
+    for step in count(1):
         grown.update(constant)
-        found["released: infinite at step"] = next(steps_made)
+        if math.isinf(grown.corrected_averages()[0]):
+            found["released: infinite at step"] = step
+            break
     return found
 
 
