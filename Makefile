@@ -66,13 +66,13 @@ test-gpu: $(READY)  ## tests that need an NVIDIA GPU; skipped without one
 	@$(BIN)/python -m pytest -m gpu -rs
 
 test-browser: $(READY)  ## notebook 08 in JupyterLab in a headless Chromium; screenshots in runs/browser
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/test_explorers_in_browser.py
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/explorers/test_in_browser.py
 
 benchmark: $(READY)  ## speed of the renderer and of training, printed, never asserted
 	@$(BIN)/python -m pytest -m slow -s tests/benchmarks
 
 notebooks: $(READY)  ## execute every notebook at the quick profile and keep the cleaned outputs
-	@$(BIN)/python -m mmdg_lite.notebooks notebooks
+	@$(BIN)/python -m mmdg_lite.reproduce.notebooks notebooks
 
 lab: $(READY)  ## JupyterLab in this environment
 	@$(BIN)/python -m jupyterlab --notebook-dir notebooks

@@ -16,7 +16,7 @@ from data_prep.synthetic import SEED, SIZES, synthetic
 from data_prep.verify import domain_folders, verify
 from data_prep.wmca import Wmca
 from data_prep.worker import OutputError, Settings
-from mmdg_lite.data.lists import LETTERS, SPLITS, ListError, list_path, read_list
+from mmdg_lite.data.real.lists import LETTERS, SPLITS, ListError, list_path, read_list
 
 # subcommand -> letter, data set, how its source folder is opened
 CONVERTERS: dict[str, tuple[str, str, Callable[[argparse.Namespace], Source]]] = {

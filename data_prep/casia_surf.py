@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.sources import ModalityProblem, Reading, SampleProblem, below, read_image, refuse_constant, top_folder
-from mmdg_lite.data.lists import ListRow
+from mmdg_lite.data.real.lists import ListRow
 from mmdg_lite.modality import MODALITIES
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from data_prep.casia_surf import read_triplet
 from data_prep.sources import Reading, refuse_constant, top_folder
-from mmdg_lite.data.lists import ListRow
-from mmdg_lite.data.quality import content_box
+from mmdg_lite.data.real.lists import ListRow
+from mmdg_lite.data.real.quality import content_box
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ import numpy as np
 from einops import rearrange, repeat
 from matplotlib.figure import Figure
 
-from mmdg_lite.data.domains import DOMAINS
-from mmdg_lite.data.scenes import SPECIES
-from mmdg_lite.data.species import LIVE
+from mmdg_lite.data.real.species import LIVE
+from mmdg_lite.data.renderer.domains import DOMAINS
+from mmdg_lite.data.renderer.scenes import SPECIES
 from mmdg_lite.data.synthetic import render
-from mmdg_lite.figure_style import NAMES, new_figure, save, styled
 from mmdg_lite.modality import MODALITIES
+from mmdg_lite.plots.style import NAMES, new_figure, save, styled
 
 
 @styled

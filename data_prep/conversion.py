@@ -17,8 +17,8 @@ from data_prep.report import REPORT, Report, make_report
 from data_prep.sources import Source
 from data_prep.worker import PARTIAL, Failure, OutputError, Settings, Task, convert_tasks, start, work, writing_failed
 from mmdg_lite.configuration import write_json
-from mmdg_lite.data.lists import ListRow, dataset_name, distinct
-from mmdg_lite.data.manifest import MANIFEST, ManifestRow, write_manifest
+from mmdg_lite.data.real.lists import ListRow, dataset_name, distinct
+from mmdg_lite.data.real.manifest import MANIFEST, ManifestRow, write_manifest
 
 CONVERSION = "conversion.json"
 FORM = 1

@@ -24,14 +24,14 @@ from tqdm.auto import tqdm
 
 from data_prep.difficulty_card import difficulty_figure, tables
 from data_prep.small_cnn import cnn_scores, train_small_cnn
-from mmdg_lite.clip import load_clip, normalise
 from mmdg_lite.configuration import write_text
-from mmdg_lite.data.domains import DOMAINS
+from mmdg_lite.data.renderer.domains import DOMAINS
 from mmdg_lite.data.synthetic import BENCHMARK_VERSION, Faces, benchmark_split
-from mmdg_lite.figure_style import save
-from mmdg_lite.marked_text import rewrite_measured_part
 from mmdg_lite.metrics import evaluate_scores, threshold_at_eer
 from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.models.clip import load_clip, normalise
+from mmdg_lite.plots.style import save
+from mmdg_lite.results.marked_text import rewrite_measured_part
 
 FRESH_SEEDS = (101, 102, 103)
 """Not the development seeds (1000, 2000, 3000) with which the domains were tuned."""

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from mmdg_lite.figure_style import COLOURS, NAMES, new_figure, styled
 from mmdg_lite.modality import MODALITIES
+from mmdg_lite.plots.style import COLOURS, NAMES, new_figure, styled
 
 FUSION = "+".join(modality.value for modality in MODALITIES)
 TITLES = {"inside": "inside a domain", "across": "domain left out"}

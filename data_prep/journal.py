@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mmdg_lite.data.manifest import ManifestRow, check_row, image_problem
+from mmdg_lite.data.real.manifest import ManifestRow, check_row, image_problem
 from mmdg_lite.modality import MODALITIES
 
 JOURNAL = "journal.jsonl"

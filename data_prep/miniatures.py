@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data_prep.wmca import TREES
-from mmdg_lite.data.lists import MODALITY_FOLDERS, SPLITS, ListRow, list_path, read_list
+from mmdg_lite.data.real.lists import MODALITY_FOLDERS, SPLITS, ListRow, list_path, read_list
 from mmdg_lite.data.synthetic import Faces, render
 from mmdg_lite.modality import MODALITIES
 

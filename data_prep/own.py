@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data_prep.sources import ModalityProblem, Pixels, Reading, below, read_image, refuse_constant
-from mmdg_lite.data.lists import DOMAIN, LETTERS, SPLITS, ListError, ListRow, list_text
-from mmdg_lite.data.manifest import NAME_CHARACTERS, is_plain_name
-from mmdg_lite.data.species import LIVE
+from mmdg_lite.data.real.lists import DOMAIN, LETTERS, SPLITS, ListError, ListRow, list_text
+from mmdg_lite.data.real.manifest import NAME_CHARACTERS, is_plain_name
+from mmdg_lite.data.real.species import LIVE
 from mmdg_lite.modality import MODALITIES, Modality
 
 COLUMNS = ("split", "species", "subject", *(modality.value for modality in MODALITIES))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.sources import Reading, SampleProblem, SourceError, below, find_files, refuse_constant
-from mmdg_lite.data.lists import ListRow
+from mmdg_lite.data.real.lists import ListRow
 from mmdg_lite.modality import MODALITIES, Modality
 
 _CHANNELS = {Modality.RGB: slice(0, 3), Modality.INFRARED: slice(3, 4), Modality.DEPTH: slice(4, 5)}

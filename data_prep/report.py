@@ -8,7 +8,7 @@ from typing import Any
 
 from data_prep.journal import Converted
 from data_prep.worker import Failure
-from mmdg_lite.data.lists import PUBLISHED_COUNTS, ListRow, check_splits, dataset_name
+from mmdg_lite.data.real.lists import PUBLISHED_COUNTS, ListRow, check_splits, dataset_name
 
 REPORT = "report.json"
 SHOWN = 20

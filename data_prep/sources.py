@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmdg_lite.data.lists import ListRow
+from mmdg_lite.data.real.lists import ListRow
 from mmdg_lite.modality import MODALITIES, Modality
 
 Pixels = NDArray[np.uint8]

@@ -11,8 +11,8 @@ from data_prep.conversion import check_settings, locked, remove_partial, writing
 from data_prep.journal import Journal
 from data_prep.sources import Reading
 from data_prep.worker import Settings, Task, write_sample
-from mmdg_lite.data.lists import SPLITS, ListRow
-from mmdg_lite.data.manifest import MANIFEST, ManifestRow, write_manifest
+from mmdg_lite.data.real.lists import SPLITS, ListRow
+from mmdg_lite.data.real.manifest import MANIFEST, ManifestRow, write_manifest
 from mmdg_lite.data.synthetic import BENCHMARK_VERSION, Faces, benchmark_split
 from mmdg_lite.modality import MODALITIES
 

@@ -10,8 +10,8 @@ from tqdm.auto import tqdm
 from data_prep.conversion import read_settings
 from data_prep.report import one_class
 from data_prep.worker import PARTIAL, OutputError
-from mmdg_lite.data.lists import PUBLISHED_COUNTS, SPLITS, dataset_name, distinct, list_path, read_list
-from mmdg_lite.data.manifest import MANIFEST, ManifestError, ManifestRow, image_problem, read_manifest
+from mmdg_lite.data.real.lists import PUBLISHED_COUNTS, SPLITS, dataset_name, distinct, list_path, read_list
+from mmdg_lite.data.real.manifest import MANIFEST, ManifestError, ManifestRow, image_problem, read_manifest
 from mmdg_lite.modality import MODALITIES
 
 SHOWN = 20

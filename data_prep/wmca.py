@@ -22,7 +22,7 @@ from data_prep.sources import (
     find_files,
     refuse_constant,
 )
-from mmdg_lite.data.lists import ListRow
+from mmdg_lite.data.real.lists import ListRow
 from mmdg_lite.modality import Modality
 
 TREES = ("preprocessed-face-station_RGB", "preprocessed-face-station_CDIT")

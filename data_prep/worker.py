@@ -15,9 +15,9 @@ from PIL import Image
 
 from data_prep.journal import Converted
 from data_prep.sources import Pixels, Reading, SampleProblem, Source
-from mmdg_lite.data.lists import ListRow
-from mmdg_lite.data.manifest import ManifestRow
-from mmdg_lite.data.quality import hole_fraction, saturated_fraction
+from mmdg_lite.data.real.lists import ListRow
+from mmdg_lite.data.real.manifest import ManifestRow
+from mmdg_lite.data.real.quality import hole_fraction, saturated_fraction
 from mmdg_lite.modality import MODALITIES, Modality
 
 PARTIAL = ".partial"

@@ -55,7 +55,7 @@ def _command(commands: "Commands[argparse.ArgumentParser]", name: str, run: Run,
 
 def _doctor(commands: "Commands[argparse.ArgumentParser]") -> None:
     def run(options: argparse.Namespace) -> int:
-        from mmdg_lite.doctor import doctor, record_weights
+        from mmdg_lite.reproduce.doctor import doctor, record_weights
 
         if options.record_weights:
             print(record_weights())
@@ -71,7 +71,7 @@ def _pretrain_clip(commands: "Commands[argparse.ArgumentParser]") -> None:
     def run(options: argparse.Namespace) -> int:
         from dataclasses import replace
 
-        from mmdg_lite.pretraining import PretrainingConfig, pretrain_clip
+        from mmdg_lite.pretraining.train import PretrainingConfig, pretrain_clip
 
         given = {name: getattr(options, name) for name in ("steps", "seed") if getattr(options, name) is not None}
         config = replace(PretrainingConfig(), **given)
@@ -89,10 +89,10 @@ def _pretrain_clip(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _train(commands: "Commands[argparse.ArgumentParser]") -> None:
     def run(options: argparse.Namespace) -> int:
-        from mmdg_lite.processes import RankFailed, speaks
-        from mmdg_lite.runs import configure
-        from mmdg_lite.trainer import Interrupted
-        from mmdg_lite.training import train
+        from mmdg_lite.runs.config import configure
+        from mmdg_lite.runs.ranks import RankFailed, speaks
+        from mmdg_lite.training.run import train
+        from mmdg_lite.training.trainer import Interrupted
 
         config = configure(
             options.profile,
@@ -125,7 +125,7 @@ def _train(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--protocol", choices=(*PROTOCOLS, "own"), default="P1", help="own: any domains (YOUR_DATA.md)"
     )
     command.add_argument("--setting", default="CPS->W", help="the protocol's setting, sources->targets")
-    command.add_argument("--method", default="mmdg++", help="a name in mmdg_lite.methods.METHODS, or a plugin's")
+    command.add_argument("--method", default="mmdg++", help="a name in mmdg_lite.runs.methods.METHODS, or a plugin's")
     command.add_argument("--seed", type=int, default=0, help="seed of initialisation, order and augmentation")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     command.add_argument("--data-root", help="folder of converted data sets; without it the synthetic domains")
@@ -164,8 +164,8 @@ def _changes(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def _evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
     def run(options: argparse.Namespace) -> int:
-        from mmdg_lite.plugins import load_plugin
-        from mmdg_lite.rescoring import evaluate
+        from mmdg_lite.runs.plugins import load_plugin
+        from mmdg_lite.training.rescoring import evaluate
 
         for path in options.plugin:
             load_plugin(path)
@@ -197,7 +197,7 @@ def _evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _reproduce(commands: "Commands[argparse.ArgumentParser]") -> None:
     def run(options: argparse.Namespace) -> int:
-        from mmdg_lite.reproduce import reproduce
+        from mmdg_lite.reproduce.everything import reproduce
 
         reproduce(
             options.profile,
@@ -231,14 +231,14 @@ def _reproduce(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _tables(commands: "Commands[argparse.ArgumentParser]") -> None:
     def run(options: argparse.Namespace) -> int:
-        from mmdg_lite.plugins import load_plugin
-        from mmdg_lite.tables import tables
+        from mmdg_lite.results.tables import tables
+        from mmdg_lite.runs.plugins import load_plugin
 
         for path in options.plugin:
             load_plugin(path)
         written = tables(options.runs, out=options.out, protocols=options.protocols, published=options.published)
         if options.figures:
-            from mmdg_lite.comparison import every_figure
+            from mmdg_lite.results.comparison import every_figure
 
             written += every_figure(options.runs, options.out / "figures")
         for path in written:
@@ -257,7 +257,7 @@ def _tables(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _assignments(commands: "Commands[argparse.ArgumentParser]") -> None:
     def run(options: argparse.Namespace) -> int:
-        from mmdg_lite.assignments import assignments
+        from mmdg_lite.teaching.assignments import assignments
 
         for path in assignments(options.out):
             print(path)

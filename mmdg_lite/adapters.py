@@ -7,10 +7,10 @@ certainty, `UAdapter` the one of MMDG. All start as the zero function, so that t
 import torch
 from torch import Tensor, nn
 
-from mmdg_lite.activation import quick_gelu
 from mmdg_lite.attention import CertaintyAttention, CrossAttention, Noise, Suppression
 from mmdg_lite.convolution import CentralDifferenceConv2d
 from mmdg_lite.faults import Released, faults
+from mmdg_lite.speed.quick_gelu import quick_gelu
 from mmdg_lite.uncertainty import Sampling
 
 __all__ = ["CentralDifferenceConv2d", "CertaintyAttention", "CrossAdapter", "CrossAttention", "UAdapter", "UAdapterPP"]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmdg_lite.draws import Shape, drawn
 from mmdg_lite.faults import Released, faults
-from mmdg_lite.narrow_attention import attention
+from mmdg_lite.speed.scalar_attention import attention
 from mmdg_lite.uncertainty import SAMPLING_METHODS, Sampling, certainty, gaussian_divergence, sample_moments
 
 Suppression = Literal["query", "key"]

@@ -11,6 +11,11 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+ASSETS = Path(__file__).resolve().parent / "assets"
+"""Folder of the files that the package ships: weights, their checksums, published numbers."""
+REPOSITORY = Path(__file__).resolve().parents[1]
+"""Root of the clone that the package is installed from (`pip install -e .`); notebooks and figures lie there."""
+
 
 class ConfigurationError(ValueError):
     """A configuration holds an unknown key or a value of the wrong type; the message names the key."""

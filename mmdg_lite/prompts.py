@@ -14,8 +14,8 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmdg_lite.causal_text import CausalText
 from mmdg_lite.modality import MODALITIES
+from mmdg_lite.speed.causal_text import CausalText
 from mmdg_lite.templates import PLACEHOLDER, all_sentences
 
 

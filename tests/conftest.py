@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from mmdg_lite.metrics import threshold_at_eer
-from mmdg_lite.scores import write_scores
+from mmdg_lite.runs.scores import write_scores
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 hypothesis.settings.register_profile("mmdg", derandomize=True, deadline=None, max_examples=40, print_blob=True)

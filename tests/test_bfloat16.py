@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmdg_lite.results import list_names, read_history, read_list
+from mmdg_lite.results.collect import list_names, read_history, read_list
 from tests.support.small_runs import small_run
 
 SMALLEST = 2**-7  # relative distance of two neighbouring numbers in bfloat16

@@ -7,7 +7,7 @@ import numpy as np
 from einops import rearrange, reduce
 from numpy.typing import NDArray
 
-from mmdg_lite.data.noise import blur
+from mmdg_lite.data.renderer.noise import blur
 from mmdg_lite.data.synthetic import Faces
 from mmdg_lite.modality import Modality
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmdg_lite.data.augmentation import sample_keys
-from mmdg_lite.data.species import LIVE
+from mmdg_lite.data.real.species import LIVE
 from mmdg_lite.modality import MODALITIES, Modality
 
 Images = NDArray[np.uint8]

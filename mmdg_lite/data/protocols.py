@@ -6,9 +6,9 @@ the synthetic domains of the same letters alike.
 
 from dataclasses import dataclass
 
-from mmdg_lite.data.domains import DOMAINS
-from mmdg_lite.data.lists import DOMAIN, LETTERS, ListError, ListRow, read_list
-from mmdg_lite.data.species import LIVE
+from mmdg_lite.data.real.lists import DOMAIN, LETTERS, ListError, ListRow, read_list
+from mmdg_lite.data.real.species import LIVE
+from mmdg_lite.data.renderer.domains import DOMAINS
 from mmdg_lite.modality import Modality
 
 __all__ = ["LETTERS", "OWN", "PROTOCOLS", "ListError", "ListRow", "Setting", "own_setting", "read_list"]

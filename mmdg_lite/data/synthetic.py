@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdg_lite.data.domains import BENCHMARK_VERSION, DOMAINS, SPLITS, domain_named
-from mmdg_lite.data.rendering import render_buffers
-from mmdg_lite.data.scenes import SPECIES, Population, Scenes, draw_scenes
-from mmdg_lite.data.sensors import Images, SensorProfile, blend, expose, turn
-from mmdg_lite.data.species import LIVE
+from mmdg_lite.data.real.species import LIVE
+from mmdg_lite.data.renderer.domains import BENCHMARK_VERSION, DOMAINS, SPLITS, domain_named
+from mmdg_lite.data.renderer.rendering import render_buffers
+from mmdg_lite.data.renderer.scenes import SPECIES, Population, Scenes, draw_scenes
+from mmdg_lite.data.renderer.sensors import Images, SensorProfile, blend, expose, turn
 
 __all__ = ["BENCHMARK_VERSION", "BLOCK", "DOMAINS", "SPECIES", "Faces", "benchmark_split", "render", "render_scenes"]
 

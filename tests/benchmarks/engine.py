@@ -20,16 +20,18 @@ import torch
 from open_clip import CLIP
 from torch import Tensor
 
-from mmdg_lite import backward, mmdgplusplus, regrad
-from mmdg_lite.clip import clip_config, describe, load_clip
-from mmdg_lite.compilation import check_compiler
-from mmdg_lite.cuda_graphs import GraphedPasses
-from mmdg_lite.evaluation import autocast, model_scorer
 from mmdg_lite.modality import MODALITIES
-from mmdg_lite.models import MMDGPlusPlus
-from mmdg_lite.outputs import losses
-from mmdg_lite.regrad import ReGrad, trainable
-from mmdg_lite.runs import Precision, TrainingConfig
+from mmdg_lite.models import mmdgplusplus
+from mmdg_lite.models.builder import MMDGPlusPlus
+from mmdg_lite.models.clip import clip_config, describe, load_clip
+from mmdg_lite.models.compilation import check_compiler
+from mmdg_lite.models.outputs import losses
+from mmdg_lite.regrad import backward
+from mmdg_lite.regrad import step as regrad
+from mmdg_lite.regrad.step import ReGrad, trainable
+from mmdg_lite.runs.config import Precision, TrainingConfig
+from mmdg_lite.training.cuda_graphs import GraphedPasses
+from mmdg_lite.training.evaluation import autocast, model_scorer
 from tests.benchmarks.measuring import Work, clock, device_name, fastest_of_each, peak_on
 from tests.support.sections import write_section
 

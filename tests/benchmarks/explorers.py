@@ -12,8 +12,10 @@ from pathlib import Path
 
 import torch
 
-from mmdg_lite import quickstart, training_viewer, widgets
-from mmdg_lite.explorer import Explorer
+from mmdg_lite.explorers import all as widgets
+from mmdg_lite.explorers import training as training_viewer
+from mmdg_lite.explorers.shell import Explorer
+from mmdg_lite.studies import quickstart
 from tests.benchmarks.measuring import processor
 from tests.support.sections import write_section
 

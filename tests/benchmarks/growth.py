@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
 from mmdg_lite.configuration import write_text
-from mmdg_lite.figure_style import new_figure, save, styled
+from mmdg_lite.plots.style import new_figure, save, styled
 from tests.benchmarks.engine import BACKWARD_PASSES, RESULTS, Bench, PlainTrunk, Step
 from tests.benchmarks.measuring import device_name, fastest_of_each
 from tests.support.sections import write_section

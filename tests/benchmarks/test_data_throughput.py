@@ -13,10 +13,10 @@ from data_prep.synthetic import synthetic
 from mmdg_lite.data.augmentation import Augmentation
 from mmdg_lite.data.dataset import ArrayDataset
 from mmdg_lite.data.loader import loader
-from mmdg_lite.data.stored import CachedDataset, ManifestDataset
+from mmdg_lite.data.real.stored import CachedDataset, ManifestDataset
 from mmdg_lite.data.synthetic import benchmark_split
-from mmdg_lite.models import build
-from mmdg_lite.runs import configure
+from mmdg_lite.models.builder import build
+from mmdg_lite.runs.config import configure
 
 pytestmark = pytest.mark.slow
 SAMPLES, BATCH = 64, 16

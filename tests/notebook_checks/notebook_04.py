@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from mmdg_lite.regrad_study import CERTAIN
-from mmdg_lite.rule_comparison import TITLES, available
+from mmdg_lite.regrad.effects import TITLES, available
+from mmdg_lite.studies.regrad import CERTAIN
 
 MODALITIES = ("rgb", "depth", "infrared")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mmdg_lite.runs import configure
+from mmdg_lite.runs.config import configure
 
 # endings of a run's tests: with everything, and with modalities missing
 TEST_SUFFIXES = ("", "_without_depth", "_without_infrared", "_without_depth_infrared")

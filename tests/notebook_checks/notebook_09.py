@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mmdg_lite.audit import ENTRIES
+from mmdg_lite.studies.audit.entries import ENTRIES
 
 
 def check(found: dict[str, Any]) -> None:

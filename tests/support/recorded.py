@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mmdg_lite.modality import Modality
-from mmdg_lite.models import Stream
+from mmdg_lite.models.builder import Stream
 
 ROOT = Path(__file__).parents[2]
 CARRIED = ROOT / "tests" / "recordings"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmdg_lite.balancing import BALANCING_RULES, check_balancing_rule
+from mmdg_lite.regrad.balancing import BALANCING_RULES, check_balancing_rule
 
 
 def _missing(rule: str) -> str:

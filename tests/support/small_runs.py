@@ -16,10 +16,10 @@ import open_clip
 import torch
 
 from mmdg_lite.data.dataset import ArrayDataset, ConcatDataset, Samples
-from mmdg_lite.runs import RunConfig, configure
-from mmdg_lite.setting_data import SettingData
-from mmdg_lite.trainer import Trainer
-from mmdg_lite.training import train
+from mmdg_lite.runs.config import RunConfig, configure
+from mmdg_lite.runs.setting_data import SettingData
+from mmdg_lite.training.run import train
+from mmdg_lite.training.trainer import Trainer
 
 CLIP = "mmdg_lite_test"
 SIZE = 16

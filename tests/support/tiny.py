@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from mmdg_lite.adapters import CrossAdapter
-from mmdg_lite.models import MMDGPlusPlus
-from mmdg_lite.outputs import Batch, Output
+from mmdg_lite.models.builder import MMDGPlusPlus
+from mmdg_lite.models.outputs import Batch, Output
 
 SIZE = 16
 DOMAINS = ("C", "P", "S")

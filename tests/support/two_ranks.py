@@ -16,14 +16,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mmdg_lite.attention import CertaintyAttention
-from mmdg_lite.distributed import JointStep
-from mmdg_lite.outputs import losses
-from mmdg_lite.processes import count, gathered, number, ranks
-from mmdg_lite.projection import Rule
-from mmdg_lite.regrad import ReGrad, trainable
-from mmdg_lite.runs import RunConfig
-from mmdg_lite.trainer import Trainer
-from mmdg_lite.training import train
+from mmdg_lite.models.outputs import losses
+from mmdg_lite.regrad.projection import Rule
+from mmdg_lite.regrad.step import ReGrad, trainable
+from mmdg_lite.runs.config import RunConfig
+from mmdg_lite.runs.ranks import count, gathered, number, ranks
+from mmdg_lite.training.joint_step import JointStep
+from mmdg_lite.training.run import train
+from mmdg_lite.training.trainer import Trainer
 from tests.support.small_runs import small_config, small_data
 from tests.support.tiny import batch, tiny_model
 

@@ -1,0 +1,157 @@
+"""A grid of independent runs: planned, executed side by side, resumed where it stopped."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mmdg_lite.data.protocols import PROTOCOLS
+from mmdg_lite.reproduce.dask import on_dask
+from mmdg_lite.reproduce.execution import Outcome, PlannedRun, execute_run
+from mmdg_lite.reproduce.progress import ProgressTable
+from mmdg_lite.reproduce.run_times import RunTimes
+from mmdg_lite.runs.config import configure
+from mmdg_lite.runs.folder import RunFolder
+from mmdg_lite.runs.methods import method as find_method
+from mmdg_lite.runs.plugins import load_plugin
+
+TRAINING_NOTEBOOK = "06_training.ipynb"
+
+
+def plan(
+    profile: str,
+    *,
+    protocols: Sequence[str],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    out: Path,
+    device: str = "auto",
+    data_root: str | None = None,
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
+    plugins: Sequence[str | Path] = (),
+) -> list[PlannedRun]:
+    """Every run of the grid, in the order protocol, seed, setting, method.
+
+    P1 and P2 share their runs: every run is tested with modalities missing too. P4 on synthetic data covers all
+    domains, on real data those that have the species. `changes`: settings of the profile to change in every run, by
+    part ("data", "model", "training") and name. `plugins`: files of the user's own that are loaded first.
+
+    Raises:
+        ValueError: an unknown profile, protocol or method (naming those there are), an unknown setting, or nothing to
+            run.
+        plugins.PluginError: a plugin that cannot be loaded.
+    """
+    if not (protocols and methods and seeds):
+        raise ValueError("a grid needs at least one protocol, one method and one seed")
+    for path in plugins:
+        load_plugin(path)
+    for name in methods:
+        find_method(name)
+    parts: dict[str, Any] = {part: dict(values) for part, values in (changes or {}).items()}
+    cache: dict[str, Any] = {"cache": str(out / "cache")} if data_root is None else {}
+    planned = []
+    for protocol in dict.fromkeys("P1" if name == "P2" else name for name in protocols):
+        if protocol not in PROTOCOLS:
+            raise ValueError(f"unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
+        settings = [s.name for s in PROTOCOLS[protocol].values() if data_root is None or not s.synthetic_only]
+        for seed in seeds:
+            for setting in settings:
+                for name in methods:
+                    config = configure(
+                        profile, protocol=protocol, setting=setting, method=name, seed=seed, device=device,
+                        data_root=data_root, **(parts | {"data": cache | parts.get("data", {})}),
+                    )  # fmt: skip
+                    notebook = out / "notebooks" / f"{config.name.replace('/', '_')}.ipynb"
+                    planned.append(
+                        PlannedRun(config=config, folder=out / "runs" / config.name, notebook=notebook, changes=parts)
+                    )
+    return planned
+
+
+def run_grid(
+    planned: Sequence[PlannedRun],
+    *,
+    notebooks: Path,
+    workers: int,
+    scheduler: str | None = None,
+    times: RunTimes | None = None,
+    progress: bool = True,
+) -> list[Outcome]:
+    """Execute the unfinished runs; one failure does not stop the others.
+
+    Args:
+        planned: from `plan`.
+        notebooks: folder of the numbered notebooks, of which 06 is executed.
+        workers: runs at a time on this machine; one runs in this very process.
+        scheduler: address of a running Dask scheduler, whose workers take the place of those of this machine.
+        times: of earlier runs, for the time that is left.
+        progress: show the progress table.
+
+    Returns:
+        The outcome of every run that was executed now.
+
+    Raises:
+        RuntimeError: a folder holds a run of another configuration (naming what differs).
+        ConnectionError: there is no such scheduler, or it has no worker.
+    """
+    for run in planned:
+        RunFolder(run.folder).check(run.config)
+    waiting = [run for run in planned if not run.finished]
+    outcomes: list[Outcome] = []
+    if not waiting:
+        return outcomes
+    notebook = notebooks / TRAINING_NOTEBOOK
+    table = ProgressTable(planned, workers=workers, times=times or RunTimes(), enabled=progress)
+    reports: Iterator[Outcome | None]
+    if scheduler is None and workers == 1:
+        reports = _one_by_one(waiting, notebook)
+    else:
+        environment = worker_environment(workers)
+        reports = on_dask(waiting, notebook, workers=workers, scheduler=scheduler, environment=environment)
+    table.show(outcomes)
+    for outcome in reports:
+        outcomes += [outcome] if outcome else []
+        table.show(outcomes)
+    table.close(outcomes)
+    return outcomes
+
+
+def overview(planned: Sequence[PlannedRun]) -> pd.DataFrame:
+    """How many runs of each method there are and how many are finished, per protocol."""
+    rows = [
+        {"protocol": run.config.protocol, "method": run.config.method, "runs": 1, "finished": int(run.finished)}
+        for run in planned
+    ]
+    return pd.DataFrame(rows).groupby(["protocol", "method"], sort=False).sum().reset_index()
+
+
+def worker_environment(workers: int) -> dict[str, str]:
+    """Environment of worker processes: cores divided between them, freed memory kept instead of returned."""
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    memory = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31)}
+    return dict.fromkeys(names, threads) | memory
+
+
+def _one_by_one(runs: Sequence[PlannedRun], notebook: Path) -> Iterator[Outcome]:
+    with _environment(worker_environment(1)):
+        for run in runs:
+            yield execute_run(run, notebook)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """While it lasts, these are the environment's values."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,1 @@
+"""Results of finished runs: tables, paired contrasts, claims and the report. No module here imports torch."""

@@ -1,0 +1,121 @@
+"""`python -m mmdg_lite.results.archive RUNS ARCHIVE`: what tables and figures need of finished runs, in little space.
+
+An archive has the folders of the runs, each with its configuration, result and metrics over time; the scores of all
+runs of a setting stand in one file beside them (`packed_scores`). Tables, figures and notebooks read it like the runs.
+`--unpack` writes run folders from it, so that a grid that is started there goes on from the archived runs.
+"""
+
+import argparse
+import gzip
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from mmdg_lite.configuration import write_bytes, write_json, write_text
+from mmdg_lite.data.protocols import PROTOCOLS
+from mmdg_lite.results.collect import ENDING, finished_runs, list_names, read_list, read_log
+from mmdg_lite.runs.config import RunConfig
+from mmdg_lite.runs.folder import RunFolder
+from mmdg_lite.runs.packed import FILE, pack
+from mmdg_lite.runs.scores import Scores, write_scores
+from mmdg_lite.training.evaluation import score_file
+
+
+def archive(runs: str | Path, into: str | Path, *, bits: int | None = None, asked_for_only: bool = False) -> list[Path]:
+    """Copy what tables and figures need of every finished run below `runs` to the same place below `into`.
+
+    That is configuration (without this machine's paths), result, metrics over time and scores; no weights, no state.
+    Runs that `into` has besides stay. `bits`: round the scores in every file that is written, see `packed_scores.pack`.
+    `asked_for_only`: leave out tests that a run's protocol does not ask for, see `asked_for`. Returns the folders of
+    the copies. Raises ValueError where runs of one setting scored different samples, for an archive into the runs' own
+    folder, and for a number of bits out of range.
+    """
+    runs, into = Path(runs), Path(into)
+    if runs.resolve() == into.resolve():
+        raise ValueError(f"{runs}: archive into another folder than that of the runs")
+    sources = {into / run.relative_to(runs): run for run in finished_runs(runs)}
+    for place in sorted({_place(run, into) for run in sources}):
+        old = {run: run for run in finished_runs(place) if _place(run, into) == place}
+        new = {run: source for run, source in sources.items() if _place(run, into) == place}
+        _pack_scores(place, old | new, bits, asked_for_only)
+    for run, source in tqdm(sources.items(), desc="archiving"):
+        _copy(RunFolder(source), RunFolder(run))
+    return sorted(sources)
+
+
+def unpack(archived: str | Path, into: str | Path) -> list[Path]:
+    """Write the folders of the archived runs below `into`, those that are there already left alone; returns all."""
+    written = []
+    for run in tqdm(finished_runs(archived), desc="unpacking"):
+        source, target = RunFolder(run), RunFolder(Path(into) / run.relative_to(archived))
+        written.append(target.path)
+        if target.finished:
+            continue
+        for name in list_names(run):
+            scores = read_list(run, name)
+            write_scores(target.scores / f"{name}.csv.gz", scores.ids, scores.labels, scores.species, scores.scores)
+        write_text(target.metrics, read_log(run))
+        write_bytes(target.config, source.config.read_bytes())
+        write_bytes(target.result, source.result.read_bytes())
+    return written
+
+
+def asked_for(config: RunConfig) -> set[str]:
+    """Names of the lists that a run's protocol asks for: validation, and its tests. A run of P1 is one of P2 too."""
+    settings = [config.domains]
+    if config.protocol == "P1":
+        settings.append(PROTOCOLS["P2"][config.setting])
+    tests = [score_file(target, missing) for of in settings for target in of.targets for missing in of.missing]
+    return {name.removesuffix(ENDING) for name in [score_file(None), *tests]}
+
+
+def _pack_scores(place: Path, runs: Mapping[Path, Path], bits: int | None, asked_for_only: bool) -> None:
+    """The scores of runs, by their place in the archive, into one file; replaces files of single runs there."""
+    lists: dict[str, dict[str, Scores]] = {}
+    for run, source in runs.items():
+        asked = asked_for(RunFolder(source).read_config()) if asked_for_only else None
+        for name in list_names(source):
+            if asked is None or name in asked:
+                lists.setdefault(name, {})[run.relative_to(place).as_posix()] = read_list(source, name)
+    pack(place / FILE, lists, bits=bits)
+    for run in runs:
+        shutil.rmtree(RunFolder(run).scores, ignore_errors=True)
+
+
+def _copy(source: RunFolder, target: RunFolder) -> None:
+    """Everything but the scores; the result last, since it marks a run as finished."""
+    config = source.read_config()
+    write_json(target.config, replace(config, data=replace(config.data, cache=None)))
+    write_bytes(target.packed_metrics, gzip.compress(read_log(source.path).encode(), mtime=0))
+    write_bytes(target.result, source.result.read_bytes())
+
+
+def _place(run: Path, root: Path) -> Path:
+    """The folder whose file of packed scores holds a run's: that of its setting, two levels up, at most `root`."""
+    return root.joinpath(*run.relative_to(root).parts[:-2])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m mmdg_lite.results.archive", description=archive.__doc__)
+    parser.add_argument("source", type=Path, help="folder of finished runs; with --unpack: an archive")
+    parser.add_argument("into", type=Path, help="where to write")
+    parser.add_argument("--unpack", action="store_true", help="write run folders from an archive")
+    parser.add_argument("--bits", type=int, help="significant bits to round scores to (default: exact)")
+    parser.add_argument(
+        "--asked-for-only", action="store_true", help="leave out tests that the runs' protocols do not ask for"
+    )
+    options = parser.parse_args(arguments)
+    if options.unpack:
+        written = unpack(options.source, options.into)
+    else:
+        written = archive(options.source, options.into, bits=options.bits, asked_for_only=options.asked_for_only)
+    print(f"{len(written)} runs in {options.into}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

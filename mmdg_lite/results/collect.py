@@ -1,0 +1,185 @@
+"""Finished run folders, read into one frame: a row per run, target and set of missing modalities, every metric
+beside it.
+
+Nothing is remembered between calls and no metric is taken from a file that a run computed: all of them are computed
+here from the scores, at the threshold fixed on the same run's validation scores.
+"""
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from mmdg_lite.metrics import bootstrap_interval, threshold_at_eer
+from mmdg_lite.runs.packed import FILE, packed_names, read_packed
+from mmdg_lite.runs.scores import Scores, read_scores
+
+KEYS = ["profile", "data", "protocol", "setting", "target", "missing", "method", "seed"]
+VALIDATION = "validation"
+TEST = re.compile(r"test_(?P<target>[A-Za-z][A-Za-z0-9]*)(?:_without_(?P<missing>[a-z_]+))?")
+ENDING = ".csv.gz"
+
+
+def finished_runs(root: str | Path) -> list[Path]:
+    """Folders at or below `root` that hold a finished run (result.json, written last), sorted by path."""
+    return sorted(path.parent for path in Path(root).rglob("result.json"))
+
+
+def collect(root: str | Path, *, methods: Collection[str] | None = None, progress: bool = False) -> pd.DataFrame:
+    """One row per (run, target, missing modalities), with the columns KEYS, run (the folder), steps, seconds and
+    metrics.
+
+    `root`: a folder of runs at any depth. `methods`: whose runs are read; None reads all. `data` is "synthetic" where
+    the run's configuration names no data root, else "real". `missing` is "" or names such as "depth" and
+    "depth_infrared". Metrics are fractions in 0..1; `hter`, `far`, `frr`, `apcer`, `bpcer` and `acer` are at the
+    equal-error threshold of the run's own validation scores, `hter_low` and `hter_high` bound hter's 95 % bootstrap
+    interval. Raises FileNotFoundError when there is no such finished run below `root`, and ValueError, naming the
+    folder, for one that is incomplete, or for two runs with the same KEYS.
+    """
+    runs = [run for run in finished_runs(root) if methods is None or read_run(run)[0]["method"] in methods]
+    if not runs:
+        of = f" of {', '.join(methods)}" if methods else ""
+        raise FileNotFoundError(f"no finished run{of} (a folder with result.json) in {Path(root).resolve()}")
+    rows = [row for run in tqdm(runs, desc="scores", disable=not progress) for row in _rows(run)]
+    frame = pd.DataFrame(rows).sort_values(KEYS, kind="stable").reset_index(drop=True)
+    twice = frame[frame.duplicated(KEYS, keep=False)]
+    if len(twice):
+        folders = ", ".join(sorted(set(twice["run"])))
+        raise ValueError(f"runs with the same settings and seed: {folders}; keep one of them")
+    return frame
+
+
+def collect_species(root: str | Path) -> pd.DataFrame:
+    """APCER of every attack species: columns KEYS, species and apcer (a fraction, at the validation threshold)."""
+    rows = [
+        {**keys, "species": species, "apcer": apcer}
+        for run in finished_runs(root)
+        for keys, scores, threshold in _tests(run)
+        for species, apcer in scores.metrics(threshold=threshold).apcer_per_species.items()
+    ]
+    return pd.DataFrame(rows, columns=[*KEYS, "run", "species", "apcer"])
+
+
+def read_run(run: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The configuration and the result of one finished run. Raises ValueError, naming the file, where one is
+    unusable."""
+    config, result = (_json(Path(run) / name) for name in ("config.json", "result.json"))
+    if absent := {"profile", "protocol", "setting", "method", "seed", "data"} - set(config):
+        raise ValueError(f"{Path(run) / 'config.json'} lacks {', '.join(sorted(absent))}")
+    return config, result
+
+
+def list_names(run: str | Path) -> list[str]:
+    """Names of the lists that a run has scores of, such as "validation" and "test_W_without_depth", sorted.
+
+    They are its own files scores/NAME.csv.gz, or, where it has none, those that an archive packed for it.
+    """
+    run = Path(run)
+    own = sorted(path.name.removesuffix(ENDING) for path in (run / "scores").glob(f"*{ENDING}"))
+    if own:
+        return own
+    packed = _packed(run)
+    return packed_names(packed).get(run.relative_to(packed.parent).as_posix(), []) if packed else []
+
+
+def read_list(run: str | Path, name: str) -> Scores:
+    """Scores of a run on one list, see `list_names`.
+
+    Raises FileNotFoundError where it has none, and ValueError, naming the file, where that is damaged.
+    """
+    run = Path(run)
+    own = run / "scores" / f"{name}{ENDING}"
+    packed = None if own.is_file() else _packed(run)
+    return read_packed(packed, run.relative_to(packed.parent).as_posix(), name) if packed else read_scores(own)
+
+
+def read_log(run: str | Path) -> str:
+    """Text of a run's metrics.jsonl, or of metrics.jsonl.gz in an archive.
+
+    Raises FileNotFoundError without either, ValueError, naming the file, for one that is damaged.
+    """
+    plain, packed = (Path(run) / name for name in ("metrics.jsonl", "metrics.jsonl.gz"))
+    path = packed if packed.is_file() and not plain.is_file() else plain
+    try:
+        content = gzip.decompress(path.read_bytes()) if path == packed else path.read_bytes()
+        return content.decode("utf-8")
+    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); restore it") from error
+
+
+def read_history(run: str | Path, *, event: str = "train") -> pd.DataFrame:
+    """The lines of a run's metrics.jsonl of one event ("train" or "validation"), a row each, in order.
+
+    A last line that was cut off (the run was killed while writing it) is left out; any other broken line is a
+    ValueError.
+    """
+    lines = read_log(run).split("\n")
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                break
+            raise ValueError(f"{Path(run) / 'metrics.jsonl'}, line {number}: not JSON ({error})") from error
+    return pd.DataFrame([row for row in rows if row.get("event") == event])
+
+
+def _rows(run: Path) -> Iterator[dict[str, Any]]:
+    _, result = read_run(run)
+    for keys, scores, threshold in _tests(run):
+        metrics = scores.metrics(threshold=threshold).to_dict()
+        del metrics["apcer_per_species"]
+        low, high = bootstrap_interval(scores.scores, scores.labels, metric="hter", threshold=threshold)
+        cost = {name: result.get(name) for name in ("steps", "seconds")}
+        yield {**keys, **cost, **metrics, "hter_low": low, "hter_high": high}
+
+
+def _tests(run: Path) -> Iterator[tuple[dict[str, Any], Scores, float]]:
+    """Keys, scores and validation threshold of every test list of a run."""
+    config, _ = read_run(run)
+    names = list_names(run)
+    tests = [name for name in names if name.startswith("test_")]
+    if VALIDATION not in names or not tests:
+        raise ValueError(f"{run} has a result.json but not its scores; delete the folder and run again")
+    checked = read_list(run, VALIDATION)
+    threshold = threshold_at_eer(checked.scores, checked.labels)
+    for name in tests:
+        match = TEST.fullmatch(name)
+        if match is None:
+            raise ValueError(f"{run}: scores of {name!r} are not named test_<domain>[_without_<modalities>]{ENDING}")
+        keys = {
+            "profile": config["profile"],
+            "data": "real" if config["data"].get("root") else "synthetic",
+            "protocol": config["protocol"],
+            "setting": config["setting"],
+            "target": match["target"],
+            "missing": match["missing"] or "",
+            "method": config["method"],
+            "seed": config["seed"],
+        }
+        yield {**keys, "run": str(run)}, read_list(run, name), threshold
+
+
+def _packed(run: Path) -> Path | None:
+    """The file of packed scores of a run's setting, two folders up or at the archive's root; None if there is none."""
+    places = [place / FILE for place in list(run.parents)[:2]]
+    return next((place for place in places if place.is_file()), None)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: {error}; delete the folder and run again") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected an object with named values")
+    return values

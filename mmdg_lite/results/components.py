@@ -1,0 +1,118 @@
+"""What becomes of MMDG++ without its parts and with other rules; which attacks are accepted; which runs there are.
+
+Every function takes rows of one profile and one kind of data and returns text, a row per method. What was not run is
+listed as not run.
+"""
+
+import pandas as pd
+
+from mmdg_lite.data.protocols import OWN, own_setting
+from mmdg_lite.data.protocols import PROTOCOLS as SETTINGS
+from mmdg_lite.results.cells import AVERAGE, METRICS, aggregate, display_name, in_order, select
+from mmdg_lite.results.paired import paired
+from mmdg_lite.results.table_text import percent
+from mmdg_lite.runs.methods import METHODS, Method
+
+COMPONENTS = ("U", "ReGrad", "ADP")  # uncertainty in the adapters, gradient modulation, asymmetric domain prompts
+NOT_RUN = "not run"
+
+
+def components(frame: pd.DataFrame) -> pd.DataFrame:
+    """The component ablation on P1: frozen head, cross-adapters, and uncertainty, ReGrad and ADPs in any combination.
+
+    Columns: method, adapters and each of COMPONENTS ("x" where the method has it), the three metrics' averages in
+    percent, and HTER's paired difference from plain fusion with its p. Fewest components first.
+    """
+    parts = {name: parts for name in METHODS if (parts := components_of(METHODS[name])) is not None}
+    order = sorted(parts, key=lambda name: (METHODS[name].adapters != "none", sum(parts[name])))
+    marks = {
+        name: {"adapters": "x" if METHODS[name].adapters != "none" else ""}
+        | {label: "x" if has else "" for label, has in zip(COMPONENTS, parts[name], strict=True)}
+        for name in order
+    }
+    return _ablation(frame, marks)
+
+
+def rules(frame: pd.DataFrame) -> pd.DataFrame:
+    """The ablation of ReGrad's rule on P1, everything else being MMDG++'s: columns as of `components`, and rule."""
+    whole = METHODS["mmdg++"]
+    marks: dict[str, dict[str, str]] = {
+        name: {"rule": method.rule}
+        for name, method in METHODS.items()
+        if method.kind == whole.kind
+        and (method.architecture, method.adapters, method.prompts, method.train_tokens)
+        == (whole.architecture, whole.adapters, whole.prompts, whole.train_tokens)
+    }
+    return _ablation(frame, dict(sorted(marks.items(), key=lambda item: item[1]["rule"] not in ("none", "regrad"))))
+
+
+def components_of(method: Method) -> tuple[bool, bool, bool] | None:
+    """Whether a method has each of COMPONENTS; None for methods that are no part of the component ablation."""
+    if method.kind != "trained" or method.architecture != "mmdg++" or method.rule not in ("none", "regrad"):
+        return None
+    if method.prompts not in ("none", "asymmetric") or method.adapters not in ("none", "plain", "uncertainty"):
+        return None
+    return method.adapters == "uncertainty", method.rule == "regrad", method.prompts == "asymmetric"
+
+
+def species_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """APCER of each attack species on P1, at the validation threshold: a column per species, and the worst of each run.
+
+    `frame`: rows of `results.collect_species`. Averaged over the targets that have the species, then over seeds.
+    """
+    rows = frame[(frame["protocol"] == "P1") & (frame["missing"] == "")]
+    worst = rows.groupby(["method", "seed", "run", "target"], as_index=False)["apcer"].max().assign(species="worst")
+    both = pd.concat([rows, worst])
+    per_seed = both.groupby(["method", "species", "seed"])["apcer"].mean()
+    cells = per_seed.groupby(["method", "species"]).agg(["mean", "std"])
+    names = [*sorted(set(rows["species"])), "worst"]
+    table = []
+    for method in in_order(rows["method"]):
+        found = {name: percent(*cells.loc[(method, name)]) for name in names if (method, name) in cells.index}
+        table.append({"method": display_name(method)} | {n.replace("_", " "): found.get(n, "") for n in names})
+    return pd.DataFrame(table)
+
+
+def coverage(frame: pd.DataFrame) -> pd.DataFrame:
+    """How much of the grid there is: per method and protocol, settings of all settings and seeds, or not run.
+
+    P4 counts all settings of the synthetic domains, or on real data those that have the species. P2 reads P1's runs.
+    Settings of one's own are those that any method has.
+    """
+    real = set(frame["data"]) == {"real"}
+    every = {p: [s for s in settings.values() if not (real and s.synthetic_only)] for p, settings in SETTINGS.items()}
+    own = sorted(set(frame[frame["protocol"] == OWN]["setting"]))
+    every |= {OWN: [own_setting(name) for name in own]} if own else {}
+    table = []
+    for method in [*METHODS, *(name for name in in_order(frame["method"]) if name not in METHODS)]:
+        row = {"method": display_name(method)}
+        for protocol in every:
+            mine = select(frame, protocol)
+            mine = mine[mine["method"] == method]
+            seeds = mine.groupby("setting")["seed"].nunique()
+            counts = sorted({int(n) for n in seeds})
+            spread = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}" if counts else ""
+            text = f"{len(seeds)} of {len(every[protocol])} settings, {spread} seed{'' if counts == [1] else 's'}"
+            row[protocol] = text if counts else NOT_RUN
+        table.append(row)
+    return pd.DataFrame(table)
+
+
+def _ablation(frame: pd.DataFrame, marks: dict[str, dict[str, str]]) -> pd.DataFrame:
+    """Rows in the order of `marks` (method: its own columns), averages over P1's targets behind them."""
+    cells = aggregate(frame, "P1")
+    cells = cells[cells["column"] == AVERAGE].set_index(["method", "metric"])
+    against = paired(frame, "P1")
+    known = {} if against.empty else against.set_index("method").to_dict("index")
+    table = []
+    for name, own in marks.items():
+        row = {"method": display_name(name)} | own
+        for metric in METRICS:
+            row[metric] = (
+                percent(*cells.loc[(name, metric), ["mean", "sd"]]) if (name, metric) in cells.index else NOT_RUN
+            )
+        difference = known.get(display_name(name), {})
+        row |= {"HTER against fusion": difference.get("difference", ""), "p": difference.get("p", "")}
+        row["pairs"] = difference.get("pairs", "")
+        table.append(row)
+    return pd.DataFrame(table)

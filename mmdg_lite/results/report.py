@@ -1,0 +1,151 @@
+"""`python -m mmdg_lite.results.report`: which of the paper's claims hold, from the committed scores, into figures/REPORT.md.
+
+The page's discussion is written by hand; its numbers and verdicts stand between two marks and are computed here.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mmdg_lite.configuration import REPOSITORY
+from mmdg_lite.results.cells import POINTS
+from mmdg_lite.results.claims import CLAIMS, findings, quantities, verdict
+from mmdg_lite.results.collect import collect
+from mmdg_lite.results.components import NOT_RUN, components_of, coverage
+from mmdg_lite.results.convergence import doubling
+from mmdg_lite.results.dynamics import dynamics
+from mmdg_lite.results.factorial import all_effects, as_text, effects_on
+from mmdg_lite.results.marked_text import rewrite_measured_part
+from mmdg_lite.results.paired import REFERENCE, paired
+from mmdg_lite.results.paired_test import SIGNIFICANT
+from mmdg_lite.results.setting_search import changes
+from mmdg_lite.results.table_text import grid
+from mmdg_lite.results.tables import EFFECTS
+from mmdg_lite.runs.methods import METHODS
+
+FIGURES = REPOSITORY / "figures"
+SCORES, PAGE = FIGURES / "scores", FIGURES / "REPORT.md"
+LENGTHS, SEARCH = FIGURES / "convergence", FIGURES / "search"
+
+
+ALL_COMBINATIONS = (
+    f"*Uncertainty (U), ReGrad and ADPs in all eight combinations over the same adapters. {EFFECTS} Claims compare two "
+    "methods at a time; this uses every run.*"
+)
+TWO_SOURCES = "*Minus plain fusion on P3. Fewer pairs are fewer seeds; below 6 pairs no test can decide.*"
+IMBALANCE = (
+    "*Effects of the components on the imbalance, which is the spread of the modalities' training losses in percent of "
+    "their mean, over all combinations as above:*"
+)
+PART_BY_PART = (
+    "*Minus plain fusion, over all settings of P2. This was asked after the tables had been seen: it says which part "
+    "of MMDG++ makes the difference above, and is no test of a claim.*"
+)
+
+
+def measured(frame: pd.DataFrame, *, lengths: Path = LENGTHS, search: Path = SEARCH) -> str:
+    """The measured part of the report as Markdown.
+
+    Args:
+        frame: rows of `results.collect`, of one profile and kind of data.
+        lengths: trainings of different lengths, see `convergence.doubling`.
+        search: trainings with other settings, see `setting_search.changes`.
+
+    Raises:
+        ValueError: several profiles or kinds of data.
+    """
+    found = findings(frame)
+    parts = [about(frame), grid(verdicts(found))]
+    for claim in CLAIMS:
+        mine = found[found["claim"] == claim.name]
+        parts += [f"### {claim.name}", f"*{claim.statement}*", grid(mine.drop(columns="claim"))]
+    if found_effects := all_effects(frame):
+        parts += ["### The components over all their combinations", ALL_COMBINATIONS, grid(as_text(found_effects))]
+    if not (parts_of := missing_by_part(frame)).empty:
+        parts += ["### Modalities missing, part by part", PART_BY_PART, grid(parts_of)]
+    if not (two_sources := minus_fusion(frame, "P3")).empty:
+        parts += ["### Two sources instead of three", TWO_SOURCES, grid(two_sources)]
+    parts += ["### What the training logs show", grid(_rounded(dynamics(frame)))]
+    if on_imbalance := effects_on(quantities(frame)["imbalance"], metrics=["imbalance"]):
+        parts += [IMBALANCE, grid(as_text(on_imbalance))]
+    parts += ["### Whether training was long enough", grid(doubling(lengths))]
+    parts += ["### What other settings give on the sources' validation lists", grid(changes(search))]
+    there = coverage(frame)
+    absent = there[(there.drop(columns="method") == NOT_RUN).any(axis=1)]
+    parts += ["### What was not run", grid(absent)]
+    return "\n\n".join(parts)
+
+
+def about(frame: pd.DataFrame) -> str:
+    """One sentence on the runs. Raises ValueError for several profiles or kinds of data."""
+    for column in ("profile", "data"):
+        if frame[column].nunique() != 1:
+            raise ValueError(f"report on one {column} at a time, not on {', '.join(sorted(set(frame[column])))}")
+    p1 = frame[(frame["protocol"] == "P1") & (frame["missing"] == "")]
+    faces = int((p1["live"] + p1["spoof"]).median())
+    runs = frame.drop_duplicates("run")
+    return (
+        f"{len(runs)} runs of profile {frame['profile'].iloc[0]} on {frame['data'].iloc[0]} data, "
+        f"{runs['seconds'].sum() / 3600:.1f} hours of computing; {faces} test faces per target domain. Differences are "
+        "in percentage points (of the imbalance in percent of the mean loss), their intervals are over targets, and a "
+        f"contrast counts as decided where interval and sign-flip test (p < {SIGNIFICANT}) agree. The tests are not "
+        "corrected for their number."
+    )
+
+
+def missing_by_part(frame: pd.DataFrame) -> pd.DataFrame:
+    """Methods with any of MMDG++'s parts minus plain fusion on protocol P2: a row per metric and method (`paired`)."""
+    own = [name for name in set(frame["method"]) & set(METHODS) if any(components_of(METHODS[name]) or ())]
+    return minus_fusion(frame[frame["method"].isin([*own, REFERENCE])], "P2")
+
+
+def minus_fusion(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """Every method minus plain fusion on a protocol: a row per metric and method (`paired`)."""
+    tables = []
+    for metric, title in POINTS.items():
+        if len(table := paired(frame, protocol, metric=metric)):
+            table.insert(0, "quantity", title)
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def verdicts(found: pd.DataFrame) -> pd.DataFrame:
+    """A row per claim: the verdict and how many of its contrasts say what."""
+    rows = []
+    for claim in CLAIMS:
+        mine = found[found["claim"] == claim.name]
+        counts = mine["finding"].value_counts()
+        rows.append(
+            {
+                "claim": claim.name,
+                "verdict": verdict(mine),
+                "contrasts": ", ".join(f"{number} {finding}" for finding, number in sorted(counts.items())),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Numbers with three decimals as text, empty where there is none."""
+    numbers = frame.select_dtypes("float").columns
+    text = {name: frame[name].map(lambda value: "" if pd.isna(value) else f"{value:.3f}") for name in numbers}
+    return frame.assign(**text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; the defaults renew the committed page."""
+    parser = argparse.ArgumentParser(prog="python -m mmdg_lite.results.report", description=measured.__doc__)
+    parser.add_argument("--scores", type=Path, default=SCORES, help="folder of finished runs")
+    parser.add_argument("--profile", default="full", help="of the runs that are reported on")
+    parser.add_argument("--page", type=Path, default=PAGE, help="Markdown page with the two marks")
+    options = parser.parse_args(arguments)
+    frame = collect(options.scores, progress=True)
+    rewrite_measured_part(options.page, measured(frame[frame["profile"] == options.profile]))
+    print(options.page)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""What a run is on disk: configuration, method, folder, scores and checkpoints."""

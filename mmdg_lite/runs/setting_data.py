@@ -1,0 +1,121 @@
+"""The data sets of one protocol setting, synthetic or real: sources to train and validate on, targets to test on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from mmdg_lite.configuration import write_bytes
+from mmdg_lite.data.dataset import (
+    ArrayDataset,
+    ConcatDataset,
+    FaceDataset,
+    Samples,
+    live_and_species,
+    without_species,
+)
+from mmdg_lite.data.real.stored import ManifestDataset
+from mmdg_lite.data.synthetic import BENCHMARK_VERSION, benchmark_split
+from mmdg_lite.runs.config import DataConfig, RunConfig
+
+
+@dataclass(frozen=True)
+class SettingData:
+    """Training and validation samples of all source domains; test samples per target domain."""
+
+    train: FaceDataset
+    validation: FaceDataset
+    tests: dict[str, FaceDataset]
+
+
+def load_setting(config: RunConfig, *, progress: bool = True) -> SettingData:
+    """Load or render what a run needs.
+
+    Raises:
+        FileNotFoundError: a domain's folder or manifest is missing (named).
+        ValueError: a manifest that is damaged or of another domain, a domain without the left-out species, or a list
+            without live faces or without attacks.
+    """
+    setting = config.domains
+    parts = [(letter, split) for letter in setting.sources for split in ("train", "val")]
+    parts += [(letter, "test") for letter in setting.targets]
+    loaded = {}
+    for letter, split in tqdm(parts, desc="loading domains", leave=False, disable=not progress):
+        loaded[letter, split] = load_domain(config.data, letter, split)
+    left_out = setting.left_out_species
+    keep: Callable[[FaceDataset], FaceDataset] = (
+        (lambda whole: without_species(whole, left_out)) if left_out else (lambda whole: whole)
+    )
+    data = SettingData(
+        train=ConcatDataset([keep(loaded[letter, "train"]) for letter in setting.sources]),
+        validation=ConcatDataset([keep(loaded[letter, "val"]) for letter in setting.sources]),
+        tests={
+            letter: live_and_species(loaded[letter, "test"], left_out) if left_out else loaded[letter, "test"]
+            for letter in setting.targets
+        },
+    )
+    for dataset, what in ((data.train, "training"), (data.validation, "validation")):
+        check_classes(dataset, what)
+    for dataset in data.tests.values():
+        check_classes(dataset, "test")
+    return data
+
+
+def check_classes(dataset: FaceDataset, what: str) -> None:
+    """Raise `ValueError`, naming the domains, for a list without live faces or without attacks: nothing can be trained
+    or measured on it."""
+    if absent := [name for label, name in ((1, "live faces"), (0, "attacks")) if label not in dataset.labels]:
+        raise ValueError(
+            f"the {what} list of {' + '.join(sorted(set(dataset.domains)))} has no {' and no '.join(absent)} among "
+            f"{len(dataset)} samples: both are needed"
+        )
+
+
+def load_domain(config: DataConfig, letter: str, split: str) -> FaceDataset:
+    """One split ("train", "val" or "test") of one domain, from converted files or from the renderer.
+
+    Raises `FileNotFoundError` naming what is not there, `ValueError` for a manifest that is damaged or of another
+    domain.
+    """
+    if config.root is not None:
+        stored = ManifestDataset(Path(config.root) / letter, split, size=config.size)
+        if stored.domain != letter:
+            raise ValueError(f"{stored.folder} holds domain {stored.domain}, not {letter}: rename the folder")
+        return stored
+    counts = {"train": config.train_samples, "val": config.validation_samples, "test": config.test_samples}
+    if config.cache is None:
+        return _rendered(config, letter, split, counts[split])
+    name = f"synthetic-v{BENCHMARK_VERSION}-{letter}-{split}-{counts[split]}-{config.seed}-{config.size}.npz"
+    path = Path(config.cache) / name
+    if not path.is_file():
+        _store(path, _rendered(config, letter, split, counts[split]))
+    return _restore(path)
+
+
+def _rendered(config: DataConfig, letter: str, split: str, count: int) -> ArrayDataset:
+    faces = benchmark_split(letter, split, count, config.seed, size=config.size)
+    return ArrayDataset.from_faces(faces, domain=letter, split=split)
+
+
+def _store(path: Path, dataset: ArrayDataset) -> None:
+    """Write the samples as one uncompressed npz of plain arrays, under a temporary name first."""
+    samples = dataset.read(range(len(dataset)))
+    buffer = BytesIO()
+    arrays: dict[str, Any] = {field.name: np.asarray(getattr(samples, field.name)) for field in fields(Samples)}
+    np.savez(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def _restore(path: Path) -> ArrayDataset:
+    """Read what `_store` wrote. Raises `ValueError` naming the file if it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        lists: Sequence[str] = ("ids", "species", "domains")
+        return ArrayDataset(Samples(**{k: v.tolist() if k in lists else v for k, v in arrays.items()}))
+    except Exception as error:
+        raise ValueError(f"{path} is not a readable cache of rendered samples ({error}); delete it") from error

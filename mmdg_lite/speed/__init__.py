@@ -1,0 +1,1 @@
+"""Operations that give the plain ones' numbers at less cost."""

@@ -1,0 +1,1 @@
+"""Assignments, and the checks that give students instant feedback."""

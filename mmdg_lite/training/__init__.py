@@ -1,0 +1,1 @@
+"""Training: the loop, its step, validation, evaluation, and resuming."""

@@ -1,0 +1,197 @@
+"""Scores of a model on a data set, and of a finished run on its validation and test lists."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from open_clip import CLIP
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm.auto import tqdm
+
+from mmdg_lite.data.dataset import FaceDataset, with_any_left
+from mmdg_lite.data.loader import loader
+from mmdg_lite.metrics import threshold_at_eer
+from mmdg_lite.modality import Modality
+from mmdg_lite.runs.config import Precision
+from mmdg_lite.runs.scores import Scores, write_scores
+
+Pattern = tuple[Modality, ...]
+"""Modalities that are taken away from every sample of a test."""
+
+TEST_MISSING: tuple[Pattern, ...] = (
+    (),
+    (Modality.DEPTH,),
+    (Modality.INFRARED,),
+    (Modality.DEPTH, Modality.INFRARED),
+)
+"""Every run is tested with everything present and, for protocol P2, without depth, without infrared, without both."""
+
+Scorer = Callable[[dict[str, Any]], Tensor]
+"""A batch to P(live), B."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of one data set, in its order, and the mean cross-entropy that they have."""
+
+    ids: list[str]
+    labels: NDArray[np.int64]
+    species: list[str]
+    scores: NDArray[np.float64]
+
+    @property
+    def cross_entropy(self) -> float:
+        """Mean of -log P(true class), in nats."""
+        likelihood = np.where(self.labels == 1, self.scores, 1 - self.scores)
+        return float(-np.log(np.clip(likelihood, 1e-12, None)).mean())
+
+    def write(self, path: Path) -> None:
+        """As a score file, see `scores.write_scores`."""
+        write_scores(path, self.ids, self.labels, self.species, self.scores)
+
+    def as_scores(self) -> Scores:
+        """As what `scores.read_scores` gives."""
+        return Scores(ids=tuple(self.ids), labels=self.labels, species=tuple(self.species), scores=self.scores)
+
+
+def possible_tests(dataset: FaceDataset) -> Iterator[tuple[Pattern, FaceDataset]]:
+    """What is taken away in each test of a data set, and the samples to test on: those that still have a modality.
+
+    A test that would be left without live faces, or without attacks, is passed over: it has no error rates.
+    """
+    for missing in TEST_MISSING:
+        left = with_any_left(dataset, missing)
+        if len(set(left.labels.tolist())) == 2:
+            yield missing, left
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager:
+    """The autocast context for a precision: "auto" is bfloat16 on CUDA devices that have it, float32 elsewhere."""
+    if precision == "auto":
+        precision = "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+
+
+def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """The batch with its tensors on a device."""
+    return {
+        name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+        for name, value in batch.items()
+    }
+
+
+def batches(
+    dataset: FaceDataset,
+    *,
+    source_domains: Sequence[str],
+    batch_size: int,
+    missing: Sequence[Modality] = (),
+    workers: int = 0,
+    description: str = "evaluating",
+    progress: bool = True,
+) -> Iterator[dict[str, Any]]:
+    """Batches of a data set in its own order, unaugmented, with a progress bar."""
+    source = loader(
+        dataset,
+        batch_size=batch_size,
+        seed=0,
+        epoch=0,
+        augment=None,
+        source_domains=source_domains,
+        shuffle=False,
+        workers=workers,
+        missing=missing,
+    )
+    for batch in tqdm(source, desc=description, leave=False, disable=not progress):
+        yield dict(batch)
+
+
+def score(
+    scorer: Scorer,
+    dataset: FaceDataset,
+    *,
+    source_domains: Sequence[str],
+    batch_size: int = 64,
+    missing: Sequence[Modality] = (),
+    workers: int = 0,
+    description: str = "evaluating",
+    progress: bool = True,
+) -> Scored:
+    """Scores of every sample of a data set, with some modalities taken away."""
+    ids: list[str] = []
+    species: list[str] = []
+    labels, scores = [], []
+    for batch in batches(
+        dataset,
+        source_domains=source_domains,
+        batch_size=batch_size,
+        missing=missing,
+        workers=workers,
+        description=description,
+        progress=progress,
+    ):
+        scores.append(scorer(batch).cpu().double().numpy())
+        labels.append(batch["label"].numpy())
+        ids += batch["id"]
+        species += batch["species"]
+    return Scored(ids, np.concatenate(labels), species, np.concatenate(scores))
+
+
+def model_scorer(model: nn.Module, device: torch.device, *, precision: Precision = "auto") -> Scorer:
+    """Scores by a model's head, in evaluation mode and without gradients; "float64" makes the model one of float64."""
+    if precision == "float64":
+        model.double()
+
+    @torch.inference_mode()
+    def scorer(batch: dict[str, Any]) -> Tensor:
+        model.eval()
+        with autocast(device, precision):
+            return model(to_device(batch, device)).score()
+
+    return scorer
+
+
+@torch.inference_mode()
+def clip_features(
+    clip: CLIP,
+    dataset: FaceDataset,
+    *,
+    device: torch.device,
+    missing: Sequence[Modality] = (),
+    batch_size: int = 64,
+    description: str = "features",
+    progress: bool = True,
+) -> NDArray[np.float64]:
+    """Frozen CLIP features of the three modalities, each of unit length, zero where missing, joined: samples x 3 D."""
+    rows = []
+    for batch in batches(
+        dataset, source_domains=(), batch_size=batch_size, missing=missing, description=description, progress=progress
+    ):
+        batch = to_device(batch, device)
+        images = torch.cat([batch[modality.value] for modality in Modality])  # (3 B) x 3 x H x W
+        features = functional.normalize(clip.encode_image(images).float(), dim=-1)  # (3 B) x D
+        joined = torch.stack(features.chunk(len(Modality)), dim=1) * batch["present"][..., None]  # B x 3 x D
+        rows.append(joined.flatten(1).cpu().double().numpy())
+    return np.concatenate(rows)
+
+
+def score_file(letter: str | None, missing: Sequence[Modality] = ()) -> str:
+    """Name of a score file: "validation.csv.gz", "test_W.csv.gz", "test_W_without_depth_infrared.csv.gz"."""
+    if letter is None:
+        return "validation.csv.gz"
+    without = "_without_" + "_".join(modality.value for modality in missing) if missing else ""
+    return f"test_{letter}{without}.csv.gz"
+
+
+def summarise(validation: Scored, tests: dict[str, Scored]) -> dict[str, Any]:
+    """The threshold fixed on the validation scores, and every metric of every test at it."""
+    threshold = threshold_at_eer(validation.scores, validation.labels)
+    scored = {"validation": validation, **tests}
+    metrics = {name: item.as_scores().metrics(threshold=threshold).to_dict() for name, item in scored.items()}
+    return {"threshold": threshold, "metrics": metrics}

@@ -1,0 +1,64 @@
+"""The log of a run in training: one JSON object per line, cut back to the state that a run goes on from."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmdg_lite.configuration import write_text
+from mmdg_lite.modality import MODALITIES
+from mmdg_lite.regrad.step import Report
+from mmdg_lite.runs.ranks import number
+from mmdg_lite.training.joint_step import Joint
+
+
+class TrainingLog:
+    """The file; of several ranks only the first writes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def begin(self) -> None:
+        """An empty log."""
+        if number() == 0:
+            write_text(self.path, "")
+
+    def add(self, record: dict[str, Any]) -> None:
+        """One more line."""
+        if number() == 0:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+
+    def shorten(self, step: int) -> None:
+        """Drop lines of later steps, since they will be made again, and one that was cut off."""
+        if number() > 0:
+            return
+        kept = []
+        for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):
+            if not line.endswith("\n") or json.loads(line)["step"] > step:
+                break
+            kept.append(line)
+        write_text(self.path, "".join(kept))
+
+
+def training_record(step: int, joint: Joint, report: Report) -> dict[str, Any]:
+    """The line of one training step."""
+    record: dict[str, Any] = {"event": "train", "step": step, "loss_total": plain(joint.losses.total)}
+    for m, modality in enumerate(MODALITIES):
+        record[f"loss_{modality.value}"] = plain(joint.losses.modalities[m])
+        record[f"average_{modality.value}"] = plain(report.averages[m])
+        record[f"certainty_{modality.value}"] = plain(joint.certainty[m])
+        record[f"gradient_norm_{modality.value}"] = plain(report.gradient_norms[m])
+    record["fastest"] = report.fastest.value if report.fastest is not None else None
+    record["conflict_rate"] = plain(report.conflict_rate)
+    return record
+
+
+def plain(value: torch.Tensor | float | None) -> float | None:
+    """A float of six significant digits for the log; None for what is missing or not a number."""
+    if value is None:
+        return None
+    found = float(value.detach()) if isinstance(value, torch.Tensor) else float(value)
+    return float(f"{found:.6g}") if math.isfinite(found) else None

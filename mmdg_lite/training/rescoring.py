@@ -1,0 +1,93 @@
+"""A finished run's model on test lists again: other domains or samples, another device, the run's own threshold."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mmdg_lite.configuration import write_json
+from mmdg_lite.data.dataset import live_and_species
+from mmdg_lite.models.builder import build
+from mmdg_lite.results.collect import read_run
+from mmdg_lite.runs.checkpoints import read_checkpoint
+from mmdg_lite.runs.config import DataConfig, resolve_device
+from mmdg_lite.runs.folder import RunFolder
+from mmdg_lite.runs.setting_data import check_classes, load_domain
+from mmdg_lite.training.evaluation import model_scorer, possible_tests, score, score_file
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    out: str | Path | None = None,
+    domains: Sequence[str] | None = None,
+    data_root: str | Path | None = None,
+    samples: int | None = None,
+    data_seed: int | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Score test lists with a finished run's best parameters, and judge them at the threshold that the run fixed.
+
+    Args:
+        run: folder of a finished run of a trained method.
+        out: where scores and evaluation.json go; None: the folder "evaluation" inside the run's.
+        domains: letters of the domains to test on; None: the run's targets.
+        data_root: folder of converted data sets; None: where the run's own data came from.
+        samples: test samples per synthetic domain; None: as many as the run had.
+        data_seed: seed of the synthetic samples; None: the run's, which draws the run's own test faces.
+        device: "auto", "cpu", "cuda" or "mps".
+        progress: show progress bars.
+
+    Returns:
+        What evaluation.json holds: the run, the threshold, and by score file's name every metric (fractions).
+
+    Raises:
+        ValueError: the run is unfinished, or of a method that keeps no model (the linear probe).
+        FileNotFoundError: a domain has no converted data.
+        ValueError: a domain's test list without live faces, or without attacks.
+    """
+    folder = RunFolder(run)
+    if not folder.finished:
+        raise ValueError(
+            f"{folder.path} holds no finished run; `python -m mmdg_lite train --out {folder.path}` goes on"
+        )
+    if not folder.model.is_file():
+        raise ValueError(f"{folder.path} has no model.safetensors: its method is fitted anew by every run, not kept")
+    _, result = read_run(folder.path)
+    config = folder.read_config()
+    where = resolve_device(device)
+    model = build(config.model)
+    model.load_trainable_state_dict(read_checkpoint(folder.model).tensors)
+    scorer = model_scorer(model.to(where), where, precision=config.training.precision)
+    data = _data(config.data, data_root=data_root, samples=samples, seed=data_seed)
+    left_out = config.domains.left_out_species
+    target = Path(out) if out is not None else folder.path / "evaluation"
+    metrics = {}
+    for letter in domains or config.domains.targets:
+        dataset = load_domain(data, letter, "test")
+        dataset = live_and_species(dataset, left_out) if left_out else dataset
+        check_classes(dataset, "test")
+        for missing, left in possible_tests(dataset):
+            name = score_file(letter, missing)
+            scored = score(
+                scorer,
+                left,
+                source_domains=config.domains.sources,
+                missing=missing,
+                workers=data.workers,
+                description=name.removesuffix(".csv.gz"),
+                progress=progress,
+            )
+            scored.write(target / "scores" / name)
+            metrics[name.removesuffix(".csv.gz")] = scored.as_scores().metrics(threshold=result["threshold"]).to_dict()
+    values = {"run": folder.path.name, "threshold": result["threshold"], "metrics": metrics}
+    write_json(target / "evaluation.json", values)
+    return values
+
+
+def _data(data: DataConfig, *, data_root: str | Path | None, samples: int | None, seed: int | None) -> DataConfig:
+    changes: dict[str, Any] = {"root": str(data_root)} if data_root is not None else {}
+    changes |= {"test_samples": samples} if samples is not None else {}
+    changes |= {"seed": seed} if seed is not None else {}
+    return replace(data, **changes)

@@ -1,0 +1,124 @@
+"""One run from its configuration to its scores. The best parameters and the threshold are chosen on the sources'
+validation lists, never on a target."""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+from mmdg_lite.configuration import write_json
+from mmdg_lite.data.dataset import FaceDataset
+from mmdg_lite.runs.config import UNDIVIDED, RunConfig, resolve_device
+from mmdg_lite.runs.folder import RunFolder
+from mmdg_lite.runs.memory import peak_memory
+from mmdg_lite.runs.methods import method
+from mmdg_lite.runs.plugins import load_recorded
+from mmdg_lite.runs.ranks import from_first, gathered, number, ranks, started
+from mmdg_lite.runs.setting_data import SettingData, load_setting
+from mmdg_lite.training.evaluation import Pattern, Scored, model_scorer, possible_tests, score, score_file, summarise
+from mmdg_lite.training.linear_probe import fit_probe
+from mmdg_lite.training.trainer import Trainer
+
+DatasetScorer = Callable[[FaceDataset, Pattern], Scored]
+
+
+def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data: SettingData | None = None) -> Path:
+    """Train and evaluate one run in a folder, going on from where an earlier process stopped.
+
+    Called by each of R processes that torchrun started, it is one run that they train together: every rank takes its
+    share of each batch, so that a configuration means the same however many they are, to rounding; and a run can go on
+    with another number of them. The first rank validates, tests and writes.
+
+    Args:
+        config: the run's configuration; a folder that holds another one is refused.
+        folder: see `run_folder.RunFolder`; a finished run is left as it is.
+        progress: show progress bars.
+        data: the setting's data sets, if they are loaded already.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: a method that several ranks cannot train, or fewer samples in a batch than ranks.
+        RuntimeError: the folder is in use or belongs to another configuration.
+        trainer.Interrupted: SIGINT or SIGTERM arrived, on one rank at least; the state was written.
+        trainer.OutOfMemory: the device cannot hold a step; the message says which batch size it could.
+        trainer.NonFiniteLoss: training diverged; the last state is kept.
+        checkpoints.CheckpointError: the written state is damaged or not of this run (naming the file).
+        plugins.PluginError: a file of the user's own that the run needs is gone, or was changed.
+        processes.RankFailed: another rank failed, and this one with it.
+    """
+    load_recorded(config.plugins.values())
+    run = RunFolder(folder)
+    _check_ranks(config)
+    with ranks(resolve_device(config.device)):
+        first = number() == 0
+        with run.claimed(config) if first else nullcontext():
+            if from_first(lambda: run.finished):
+                return run.path
+            since = time.perf_counter()
+            data = data or load_setting(config, progress=progress and first)
+            if method(config.method).kind == "linear_probe":
+                scorer, made = fit_probe(config, run, data, progress=progress), {"steps": 0}
+            else:
+                trainer = Trainer(config, run, data, progress=progress)
+                since -= trainer.seconds
+                trainer.fit()
+                trainer.load_best()
+                scorer = _trained(trainer)
+                made = {"steps": trainer.step, "best_step": trainer.best_step, "skipped_steps": trainer.skipped}
+            if first:
+                _test(config, run, data, scorer, made, since)
+            gathered(None)  # nobody leaves before the first is ready
+    return run.path
+
+
+def _check_ranks(config: RunConfig) -> None:
+    """Raise `ValueError`, before ranks even meet, for what several of them cannot train."""
+    if started() == 1:
+        return
+    if method(config.method).kind == "linear_probe":
+        raise ValueError(f"method {config.method!r} is solved by one process, not trained; start it without torchrun")
+    if not config.divisible:
+        raise ValueError(f"method {config.method!r} cannot be trained by {started()} ranks: {UNDIVIDED}")
+
+
+def _test(
+    config: RunConfig,
+    run: RunFolder,
+    data: SettingData,
+    scorer: DatasetScorer,
+    made: dict[str, int],
+    since: float,
+) -> None:
+    """Score the validation and test lists, and write the run's result."""
+    validation = scorer(data.validation, ())
+    validation.write(run.scores / score_file(None))
+    tests = {}
+    for letter, dataset in data.tests.items():
+        for missing, left in possible_tests(dataset):
+            name = score_file(letter, missing)
+            scored = scorer(left, missing)
+            scored.write(run.scores / name)
+            tests[name.removesuffix(".csv.gz")] = scored
+    seconds = round(time.perf_counter() - since, 1)
+    cost = {"seconds": seconds} | peak_memory(resolve_device(config.device))
+    write_json(run.result, summarise(validation, tests) | made | cost)
+
+
+def _trained(trainer: Trainer) -> DatasetScorer:
+    """Scores by the trained model's head."""
+    scorer = model_scorer(trainer.model, trainer.device, precision=trainer.config.training.precision)
+
+    def scored(dataset: FaceDataset, missing: Pattern) -> Scored:
+        return score(
+            scorer,
+            dataset,
+            source_domains=trainer.config.domains.sources,
+            missing=missing,
+            workers=trainer.config.data.workers,
+            description="testing",
+            progress=trainer.progress,
+        )
+
+    return scored

@@ -1,0 +1,278 @@
+"""Loading CLIP: the shipped one, random weights, local files of every kind, and clear words when something is wrong."""
+
+import json
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+from open_clip.transformer import QuickGELU
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from mmdg_lite.models import clip as clip_module
+from mmdg_lite.models.clip import (
+    CLIP_MEAN,
+    CLIP_STD,
+    CheckpointError,
+    clip_config,
+    describe,
+    encode_text,
+    load_clip,
+    normalise,
+    tokenize,
+)
+from mmdg_lite.models.clip_weights import ROW_IDS, TOKEN_TABLE, read_weights, untrained_rows, write_compact
+from mmdg_lite.pretraining.captions import caption_words
+from mmdg_lite.pretraining.card import card
+
+TEXTS = [
+    "a photo of a real face",
+    "a fake cup: a printed picture of a cup",
+    "an infrared photo of the face of a person",
+]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_clip("tiny")
+
+
+@pytest.fixture(scope="module")
+def random_tiny():
+    return load_clip("tiny", checkpoint="random")
+
+
+def same_weights(one: nn.Module, other: nn.Module) -> bool:
+    first, second = one.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_shipped_clip_is_frozen_evaluating_small_and_of_the_stated_shape(tiny):
+    assert isinstance(tiny, open_clip.CLIP)
+    assert not any(module.training for module in tiny.modules())
+    assert not any(parameter.requires_grad for parameter in tiny.parameters())
+    shape = describe(tiny)
+    assert (shape.image_size, shape.patch_size, shape.grid) == (64, 8, 8)
+    assert (shape.width, shape.layers, shape.heads, shape.embed_dim) == (128, 4, 4, 128)
+    assert (shape.text_width, shape.text_layers, shape.context_length) == (128, 3, 77)
+    assert clip_module.TINY_CHECKPOINT.stat().st_size < 10_000_000
+
+
+def test_every_activation_is_quick_gelu(tiny, random_tiny):
+    for clip in (tiny, random_tiny):
+        blocks = [*clip.visual.transformer.resblocks, *clip.transformer.resblocks]
+        assert blocks
+        assert all(isinstance(block.mlp.gelu, QuickGELU) for block in blocks)
+    assert clip_config("ViT-B-16")["quick_gelu"] is True
+
+
+def test_the_shipped_weights_are_trained_and_the_other_tokens_come_from_the_seed(tiny, random_tiny):
+    assert tiny.logit_scale.exp() != random_tiny.logit_scale.exp()
+    rows = torch.tensor(sorted(set(tokenize(caption_words()).flatten().tolist())))
+    others = torch.ones(tiny.vocab_size, dtype=torch.bool)
+    others[rows] = False
+    untrained = untrained_rows(tiny.vocab_size, 128, seed=0)
+    assert torch.equal(tiny.token_embedding.weight[others], untrained[others])
+    used = rows[rows != 0]  # padding is read by nothing
+    assert (tiny.token_embedding.weight[used] != untrained[used]).any(dim=1).all()
+    assert same_weights(tiny, load_clip("tiny"))
+
+
+def test_random_weights_depend_on_their_seed_alone(random_tiny):
+    torch.manual_seed(99)
+    before = torch.random.get_rng_state()
+    again = load_clip("tiny", checkpoint="random", seed=0)
+    assert torch.equal(before, torch.random.get_rng_state()), "the global generator was touched"
+    assert same_weights(random_tiny, again)
+    assert not same_weights(random_tiny, load_clip("tiny", checkpoint="random", seed=1))
+
+
+def test_a_record_and_a_page_tell_how_the_shipped_weights_were_made():
+    record = json.loads((clip_module.ASSETS / "tiny_clip_record.json").read_text())
+    assert record["command"].startswith("python -m mmdg_lite pretrain-clip")
+    assert record["config"]["seed"] == 0
+    assert record["history"][-1]["loss"] < record["history"][0]["loss"]
+    report = record["report"]
+    assert {(e["domain"], e["modality"]) for e in report["zero_shot"]} == {
+        (letter, modality) for letter in "WCPS" for modality in ("rgb", "depth", "infrared")
+    }
+    assert all(0 <= e["accuracy"] <= 1 and 0 < e["chance"] < 1 for e in report["retrieval"])
+    page = (clip_module.ASSETS / "TINY_CLIP.md").read_text()
+    assert page == card(record)
+    for entry in report["zero_shot"]:
+        assert f"{entry['words']:.2f} | {entry['materials']:.2f}" in page
+
+
+def test_compact_files_restore_every_parameter_bit_for_bit(tmp_path, random_tiny):
+    state = {name: value.clone() for name, value in random_tiny.state_dict().items()}
+    state[TOKEN_TABLE][[5, 320]] += 1
+    path = tmp_path / "compact.safetensors"
+    write_compact(path, state, [320, 5], seed=0)
+    assert path.stat().st_size < 6_500_000
+    loaded = load_clip("tiny", checkpoint=path).state_dict()
+    assert all(torch.equal(loaded[name], state[name]) for name in state)
+    with pytest.raises(ValueError, match="1 trained rows of the token table would not be stored, such as 320"):
+        write_compact(path, state, [5], seed=0)
+
+
+def test_local_files_of_several_kinds_load(tmp_path, random_tiny):
+    state = dict(random_tiny.state_dict())
+    save_file({name: value.contiguous() for name, value in state.items()}, tmp_path / "full.safetensors")
+    torch.save(state, tmp_path / "plain.pt")
+    torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, tmp_path / "nested.bin")
+    for name in ("full.safetensors", "plain.pt", "nested.bin"):
+        assert same_weights(load_clip("tiny", checkpoint=tmp_path / name, seed=7), random_tiny), name
+
+
+class _Archive(nn.Module):
+    """A model whose TorchScript archive has OpenAI's extra entries."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self.ln_final = nn.Linear(3, 2)
+        self.ln_final.weight.data = weight
+        self.register_buffer("input_resolution", torch.tensor(224))
+        self.register_buffer("context_length", torch.tensor(77))
+        self.register_buffer("vocab_size", torch.tensor(49408))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.ln_final(x)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_torchscript_archives_are_read_without_their_extras(tmp_path):
+    weight = torch.arange(6.0).view(2, 3)
+    torch.jit.script(_Archive(weight)).save(str(tmp_path / "archive.pt"))
+    state = read_weights(tmp_path / "archive.pt")
+    assert set(state) == {"ln_final.weight", "ln_final.bias"}
+    assert torch.equal(state["ln_final.weight"], weight)
+
+
+def test_a_missing_file_is_named(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"no CLIP weights at .*nowhere\.safetensors"):
+        load_clip("tiny", checkpoint=tmp_path / "nowhere.safetensors")
+    monkeypatch.setattr(clip_module, "TINY_CHECKPOINT", tmp_path / "gone.safetensors")
+    with pytest.raises(
+        FileNotFoundError, match=r"gone\.safetensors: rebuild it with `python -m mmdg_lite pretrain-clip`"
+    ):
+        load_clip("tiny")
+
+
+@pytest.mark.parametrize("name", ["cut.safetensors", "cut.pt", "empty.safetensors", "empty.pt", "text.safetensors"])
+def test_a_damaged_file_is_named_with_the_reason(tmp_path, random_tiny, name):
+    path = tmp_path / name
+    if name.startswith("cut"):
+        whole = tmp_path / f"whole{path.suffix}"
+        if path.suffix == ".pt":
+            torch.save(dict(random_tiny.state_dict()), whole)
+        else:
+            write_compact(whole, random_tiny.state_dict(), [0], seed=0)
+        path.write_bytes(whole.read_bytes()[:-1000])
+    else:
+        path.write_bytes(b"" if name.startswith("empty") else b"these are no weights at all, only words")
+    with pytest.raises(CheckpointError, match=rf"{name} .*"):
+        load_clip("tiny", checkpoint=path)
+
+
+def test_nothing_but_tensors_is_unpickled(tmp_path):
+    path = tmp_path / "evil.pt"
+    marker = tmp_path / "executed"
+    torch.save({"weight": _Touch(marker)}, path)
+    with pytest.raises(CheckpointError, match=r"evil\.pt is not a file of weights"):
+        load_clip("tiny", checkpoint=path)
+    assert not marker.exists()
+
+
+class _Touch:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def test_a_file_of_another_model_is_refused(tmp_path, random_tiny):
+    path = tmp_path / "other.safetensors"
+    save_file({"fc.weight": torch.zeros(2, 2)}, path)
+    with pytest.raises(
+        CheckpointError, match=r"other\.safetensors does not hold the weights of CLIP 'tiny'.*fc\.weight"
+    ):
+        load_clip("tiny", checkpoint=path)
+    state = {name: value.clone() for name, value in random_tiny.state_dict().items()}
+    state["visual.proj"] = torch.zeros(128, 64)
+    save_file(state, path)
+    with pytest.raises(CheckpointError, match=r"visual\.proj has shape \(128, 64\) instead of \(128, 128\)"):
+        load_clip("tiny", checkpoint=path)
+    state["visual.proj"] = torch.full((128, 128), float("nan"))
+    save_file(state, path)
+    with pytest.raises(CheckpointError, match=r"not finite in visual\.proj"):
+        load_clip("tiny", checkpoint=path)
+
+
+def test_a_damaged_token_table_is_refused(tmp_path, random_tiny):
+    path = tmp_path / "table.safetensors"
+    write_compact(path, random_tiny.state_dict(), [0, 1], seed=0)
+    tensors = load_file(path)
+    tensors[ROW_IDS] = torch.tensor([0, 10**6])
+    save_file(tensors, path, metadata={"vocabulary": "49408", "token_seed": "0"})
+    with pytest.raises(CheckpointError, match=r"table\.safetensors has a damaged token table"):
+        load_clip("tiny", checkpoint=path)
+
+
+def test_without_network_the_message_says_what_to_do(monkeypatch):
+    def no_network(*arguments, **options):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(open_clip.factory, "download_pretrained", no_network)
+    monkeypatch.setattr(open_clip.factory, "CLIP", lambda **options: pytest.fail("built before the weights were there"))
+    with pytest.raises(ConnectionError, match=r"'ViT-B-16' could not be fetched .*not known.*`checkpoint`"):
+        load_clip("ViT-B-16")
+
+
+def test_unknown_and_unsuitable_models_are_refused():
+    with pytest.raises(ValueError, match="unknown CLIP 'huge': choose 'tiny' or one of open_clip's, such as ViT-B-32"):
+        load_clip("huge")
+    with pytest.raises(ValueError, match="'RN50' is not a CLIP of two plain transformers"):
+        load_clip("RN50")
+    with pytest.raises(ValueError, match="OpenAI published no weights for 'ViT-S-16'"):
+        load_clip("ViT-S-16")
+
+
+@pytest.mark.slow
+def test_vit_b_16_has_clips_shape():
+    shape = describe(load_clip("ViT-B-16", checkpoint="random"))
+    assert (shape.image_size, shape.patch_size, shape.grid) == (224, 16, 14)
+    assert (shape.width, shape.layers, shape.heads, shape.embed_dim) == (768, 12, 12, 512)
+    assert (shape.text_width, shape.text_layers) == (512, 12)
+
+
+def test_the_tokenizer_is_clips_own_and_needs_no_network(monkeypatch):
+    monkeypatch.setattr("socket.socket.connect", lambda *arguments: pytest.fail("the network was used"))
+    clip_module._tokenizer.cache_clear()
+    ids = tokenize("a photo of a face")
+    assert ids.shape == (1, 77)
+    assert ids[0, :7].tolist() == [49406, 320, 1125, 539, 320, 1710, 49407]  # CLIP's published vocabulary
+    assert not ids[0, 7:].any()
+    assert torch.equal(tokenize(TEXTS), open_clip.tokenize(TEXTS))
+    with pytest.raises(ValueError, match="more than 77 tokens: 'face face"):
+        tokenize(["short", "face " * 80])
+    assert tokenize("face " * 75).shape == (1, 77)
+
+
+def test_texts_cut_at_the_longest_have_the_features_of_full_length(tiny):
+    ids = tokenize(TEXTS)
+    for normalize in (False, True):
+        difference = encode_text(tiny, ids, normalize=normalize) - tiny.encode_text(ids, normalize=normalize)
+        assert difference.abs().max() < 1e-6 * (1 if normalize else float(tiny.encode_text(ids).norm(dim=-1).max()))
+
+
+def test_images_are_normalised_and_single_channels_repeated(rng):
+    grey = rng.integers(0, 256, (2, 1, 4, 4), dtype="uint8")
+    x = normalise(grey)
+    assert x.shape == (2, 3, 4, 4)
+    for channel in range(3):
+        back = (x[:, channel] * CLIP_STD[channel] + CLIP_MEAN[channel]) * 255
+        torch.testing.assert_close(back, torch.from_numpy(grey[:, 0]).float(), atol=1e-3, rtol=0)
