@@ -55,7 +55,8 @@ def _command(commands: "Commands[argparse.ArgumentParser]", name: str, run: Run,
 
 def _doctor(commands: "Commands[argparse.ArgumentParser]") -> None:
     def run(options: argparse.Namespace) -> int:
-        from mmdg_lite.reproduce.doctor import doctor, record_weights
+        from mmdg_lite.models.clip_weights import record_weights
+        from mmdg_lite.reproduce.doctor import doctor
 
         if options.record_weights:
             print(record_weights())
@@ -238,7 +239,7 @@ def _tables(commands: "Commands[argparse.ArgumentParser]") -> None:
             load_plugin(path)
         written = tables(options.runs, out=options.out, protocols=options.protocols, published=options.published)
         if options.figures:
-            from mmdg_lite.results.comparison import every_figure
+            from mmdg_lite.plots.committed import every_figure
 
             written += every_figure(options.runs, options.out / "figures")
         for path in written:

@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from mmdg_lite.draws import Shape, drawn
-from mmdg_lite.faults import Released, faults
+from mmdg_lite.released import Released, faults
 from mmdg_lite.speed.scalar_attention import attention
 from mmdg_lite.uncertainty import SAMPLING_METHODS, Sampling, certainty, gaussian_divergence, sample_moments
 

@@ -14,9 +14,8 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mmdg_lite.modality import MODALITIES
+from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.speed.causal_text import CausalText
-from mmdg_lite.templates import PLACEHOLDER, all_sentences
 
 
 class AsymmetricDomainPrompts(nn.Module):
@@ -181,3 +180,54 @@ def placeholder_positions(token_ids: Tensor, context: int) -> Tensor:
     order = torch.arange(token_ids.shape[-1], device=token_ids.device).expand_as(token_ids)
     ranked = torch.where(is_placeholder, order, torch.full_like(order, -1)).sort(dim=-1).values
     return ranked[..., ranked.shape[-1] - context :]
+
+
+PLACEHOLDER = "x"
+
+
+LIVE_TEMPLATES: tuple[str, ...] = (
+    "a photo of a real face in the {name} modality, captured by {article} {name} camera",
+    "{article} {name} photo of the face of a live person",
+    "a real human face, seen by {article} {name} camera",
+    "this is a genuine face in the {name} modality",
+    "a bona fide face, recorded by {article} {name} sensor",
+    "{article} {name} image of a real living person",
+    "a true face of skin in {article} {name} picture",
+    "the {name} camera shows a real face, not a fake one",
+    "an authentic face in a photo of the {name} modality",
+)
+
+
+SPOOF_TEMPLATES: tuple[str, ...] = (
+    "a photo of a spoof face in the {name} modality, captured by {article} {name} camera",
+    "{article} {name} photo of a fake face",
+    "a fake human face, seen by {article} {name} camera",
+    "this is a presentation attack in the {name} modality",
+    "a spoof face, recorded by {article} {name} sensor",
+    "{article} {name} image of a printed, replayed or masked face",
+    "a false face of paper or plastic in {article} {name} picture",
+    "the {name} camera shows a fake face, not a real one",
+    "an imitation of a face in a photo of the {name} modality",
+)
+
+
+SUFFIX = "within the deployment environment of {placeholders}"
+
+
+_SPOKEN = {Modality.RGB: ("an", "RGB"), Modality.DEPTH: ("a", "depth"), Modality.INFRARED: ("an", "infrared")}
+
+
+def sentences(modality: Modality, *, live: bool, context: int = 0) -> list[str]:
+    """The nine sentences for one modality and class, each with `context` placeholders at its end (none: no suffix)."""
+    article, name = _SPOKEN[modality]
+    templates = LIVE_TEMPLATES if live else SPOOF_TEMPLATES
+    bare = [template.format(article=article, name=name) for template in templates]
+    if context == 0:
+        return bare
+    suffix = SUFFIX.format(placeholders=" ".join([PLACEHOLDER] * context))
+    return [f"{sentence}, {suffix}" for sentence in bare]
+
+
+def all_sentences(context: int) -> list[list[list[str]]]:
+    """Sentences indexed by modality, then 0 live / 1 spoof, then template."""
+    return [[sentences(modality, live=live, context=context) for live in (True, False)] for modality in MODALITIES]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 T = TypeVar("T")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]*")
@@ -22,3 +22,9 @@ def find(known: Mapping[str, T], name: str, *, what: str) -> T:
     if name not in known:
         raise ValueError(f"unknown {what} {name!r}; choose one of {', '.join(known)}")
     return known[name]
+
+
+AdapterKind = Literal["uncertainty", "plain", "none"]
+
+
+PromptKind = Literal["asymmetric", "shared", "none"]

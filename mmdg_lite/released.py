@@ -5,7 +5,7 @@ With these a checkpoint saved by the released code can be loaded: `model.load_st
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from open_clip.tokenizer import SimpleTokenizer
@@ -122,3 +122,32 @@ def _model_name(name: str) -> str:
     if match := re.fullmatch(r"conv_pass_([123])\.(\d+)\.(.+)", name):
         return f"adapters.{MODALITIES[int(match[1]) - 1].value}.{match[2]}.{_adapter_name(match[3])}"
     raise KeyError(f"{name!r} is not a parameter of the released MMDG++")
+
+
+Released = bool | Collection[str]
+"""True: every fault of the released code; False: none; or a collection such as ("D1", "D2")."""
+
+
+FORWARD = ("D2", "D4", "D7", "D8", "D12", "D13", "D24")
+"""Faults of MMDG++'s forward pass."""
+
+
+STEP = ("D1", "D3", "D15", "D17", "D20", "D21")
+"""Faults of ReGrad's step."""
+
+
+MMDG = ("D5",)
+"""Faults of MMDG alone; D12 is one of both models."""
+
+
+FAULTS = tuple(sorted((*FORWARD, *STEP, *MMDG), key=lambda fault: int(fault[1:])))
+
+
+def faults(released: Released) -> frozenset[str]:
+    """The faults meant. Raises `ValueError` naming those there are if one is not among them."""
+    if isinstance(released, bool):
+        return frozenset(FAULTS if released else ())
+    unknown = sorted(set(released) - set(FAULTS)) if not isinstance(released, str) else [released]
+    if unknown:
+        raise ValueError(f"unknown fault {unknown[0]!r}: give True, False, or a list of {', '.join(FAULTS)}")
+    return frozenset(released)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmdg_lite.convolution import CentralDifferenceConv2d
+from mmdg_lite.adapters import CentralDifferenceConv2d
 
 
 def slow(x: Tensor, weight: Tensor, theta: float, bias: Tensor | None) -> Tensor:

@@ -7,8 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mmdg_lite.dropout_uncertainty import DropoutCertainty, SeededDropout, dropout_spread
-from mmdg_lite.uncertainty import monte_carlo_dropout
+from mmdg_lite.uncertainty import DropoutCertainty, SeededDropout, dropout_spread, monte_carlo_dropout
 
 P, DRAWS = 0.3, 20
 

@@ -5,13 +5,12 @@ import torch
 
 from mmdg_lite.attention import CertaintyAttention
 from mmdg_lite.configuration import from_dict, to_dict
-from mmdg_lite.faults import FAULTS, faults
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.models.outputs import losses
 from mmdg_lite.prompts import tokenize_sentences
 from mmdg_lite.regrad.rule import regrad
 from mmdg_lite.regrad.step import ReGrad
-from mmdg_lite.released import released_positions
+from mmdg_lite.released import FAULTS, faults, released_positions
 from mmdg_lite.runs.config import RunConfig, configure
 from tests.support.tiny import batch, tiny_model
 

@@ -8,9 +8,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.prompts import AsymmetricDomainPrompts, placeholder_positions, tokenize_sentences
+from mmdg_lite.prompts import (
+    PLACEHOLDER,
+    AsymmetricDomainPrompts,
+    all_sentences,
+    placeholder_positions,
+    sentences,
+    tokenize_sentences,
+)
 from mmdg_lite.released import released_positions
-from mmdg_lite.templates import PLACEHOLDER, all_sentences, sentences
 from tests.support.tiny import DOMAINS, tiny_clip
 
 CONTEXT = 5

@@ -13,6 +13,7 @@ from mmdg_lite.explorers import regrad as regrad_explorer
 from mmdg_lite.explorers import training as training_viewer
 from mmdg_lite.explorers.shell import Explorer, choice, several, slider, switch, whole_slider
 from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.plots import training
 from mmdg_lite.plots.style import NAMES
 from mmdg_lite.studies.quickstart import Quickstart
 
@@ -77,7 +78,7 @@ def view_training(runs: Mapping[str, str | Path], *, shown: Sequence[str] | None
     """
     if not runs:
         raise ValueError("no run to view: give run folders by name")
-    read = training_viewer.histories(runs)
+    read = training.histories(runs)
     first = tuple(shown) if shown is not None else tuple(read)[:3]
     controls = {
         "runs": several("runs", list(read), first),

@@ -25,9 +25,8 @@ from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.models.outputs import Output
 from mmdg_lite.plots.faces import show_image, token_map
 from mmdg_lite.plots.style import COLOURS, NAMES, new_figure, styled
-from mmdg_lite.studies.coalitions import CHANCE, every_coalition
 from mmdg_lite.studies.quickstart import Quickstart
-from mmdg_lite.studies.shapley import COALITIONS, Coalition, restricted, shapley_values
+from mmdg_lite.studies.shapley import CHANCE, COALITIONS, Coalition, every_coalition, restricted, shapley_values
 from mmdg_lite.training.evaluation import to_device
 
 KNOBS: dict[str, tuple[str, str]] = {

@@ -1,146 +1,14 @@
 """How several runs balanced their modalities, side by side: loss averages, who is fastest, conflicts, gradients."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from mmdg_lite.explorers.shell import Drawn
-from mmdg_lite.modality import MODALITIES
-from mmdg_lite.plots.style import COLOURS, LINES, NAMES, new_figure, styled
-from mmdg_lite.results.collect import read_history
-
-Panel = tuple[str, Callable[[Axes, pd.DataFrame, int], None]]
-
-
-def histories(runs: Mapping[str, str | Path]) -> dict[str, pd.DataFrame]:
-    """The training lines of run folders by the name to show them under.
-
-    Raises ValueError for a run without training lines (a linear probe is fitted, not trained), FileNotFoundError for
-    a folder without metrics.jsonl.
-    """
-    read = {name: read_history(run) for name, run in runs.items()}
-    if empty := [name for name, history in read.items() if history.empty]:
-        raise ValueError(f"{empty[0]} has no training steps in its metrics.jsonl; choose a run that was trained")
-    return read
-
-
-def find_runs(root: str | Path) -> dict[str, Path]:
-    """Trained runs at or below a folder, by their path in it; none where the folder does not exist."""
-    found = sorted({path.parent for name in ("metrics.jsonl", "metrics.jsonl.gz") for path in Path(root).rglob(name)})
-    return {run.relative_to(root).as_posix(): run for run in found if len(read_history(run))}
-
-
-@styled
-def picture(histories: Mapping[str, pd.DataFrame], *, window: int = 1) -> Figure:
-    """A column per run; rows are loss averages, the fastest modality, the conflict rate and gradient norms over steps.
-
-    `window`: logged steps that a running mean covers. Raises ValueError without any run, or for a window below 1.
-    """
-    if not histories:
-        raise ValueError("choose at least one run")
-    if window < 1:
-        raise ValueError(f"the window is {window}: choose 1 logged step or more")
-    figure = new_figure((min(3.3 * len(histories) + 0.72, 12), 7.2))
-    figure.set_layout_engine("none")
-    edges = {"left": 1.12 / figure.get_figwidth(), "right": 0.98, "top": 0.92, "bottom": 0.07}
-    spaces = edges | {"hspace": 0.18, "wspace": 0.08}
-    grid = figure.subplots(len(PANELS), len(histories), squeeze=False, sharex="col", sharey="row", gridspec_kw=spaces)
-    for column, (name, history) in enumerate(histories.items()):
-        for row, (label, draw_panel) in enumerate(PANELS):
-            axes = grid[row, column]
-            draw_panel(axes, history, window)
-            if column == 0:
-                axes.tick_params(axis="y", which="both", labelsize=7)
-                axes.set_ylabel(label, fontsize="small")
-                axes.yaxis.set_label_coords(-0.75 / axes.get_window_extent().width * figure.dpi, 0.5)
-        grid[0, column].set_title(name, fontsize="small")
-        grid[-1, column].set_xlabel("step")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, ncols=3, loc="upper right", handlelength=1.8, fontsize="small")
-    return figure
+from mmdg_lite.plots.training import picture, words
 
 
 def draw(*, runs: Sequence[str], window: int, histories: Mapping[str, pd.DataFrame]) -> Drawn:
     """The picture of the chosen runs."""
     chosen = {name: histories[name] for name in runs}
     return Drawn(figure=picture(chosen, window=window), words=words(chosen))
-
-
-def summary(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row per run: share of logged steps as the fastest by modality, mean conflict rate, last loss averages."""
-    rows = {}
-    for name, history in histories.items():
-        row = {f"fastest {NAMES[m.value]}": (history["fastest"] == m.value).mean() for m in MODALITIES}
-        row["conflict rate"] = _column(history, "conflict_rate").mean()
-        row |= {f"last average {NAMES[m.value]}": history[f"average_{m.value}"].iloc[-1] for m in MODALITIES}
-        rows[name] = row
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def words(histories: Mapping[str, pd.DataFrame]) -> str:
-    """The picture in a sentence per run."""
-    texts = []
-    for name, row in summary(histories).iterrows():
-        shares = ", ".join(f"{NAMES[m.value]} {100 * row[f'fastest {NAMES[m.value]}']:.0f} %" for m in MODALITIES)
-        rate = row["conflict rate"]
-        conflicts = "not recorded" if pd.isna(rate) else f"{rate:.2f}"
-        texts.append(f"{name}: fastest in {shares} of the logged steps; mean conflict rate {conflicts}.")
-    return " ".join(texts)
-
-
-def _column(history: pd.DataFrame, name: str) -> pd.Series:
-    """A column as numbers; all unknown where a method does not log it."""
-    values = history[name] if name in history else pd.Series(index=history.index, dtype=float)
-    return pd.to_numeric(values)
-
-
-def _smoothed(values: pd.Series, window: int) -> pd.Series:
-    return values.rolling(window, min_periods=1).mean()
-
-
-def _lines(prefix: str, *, log: bool) -> Callable[[Axes, pd.DataFrame, int], None]:
-    def panel(axes: Axes, history: pd.DataFrame, window: int) -> None:
-        columns = {m.value: _column(history, f"{prefix}{m.value}") for m in MODALITIES}
-        if all(values.isna().all() for values in columns.values()):
-            _not_recorded(axes)
-            return
-        for name, values in columns.items():
-            axes.plot(history["step"], _smoothed(values, window), LINES[name], color=COLOURS[name], label=NAMES[name])
-        if log:
-            axes.set_yscale("log")
-
-    return panel
-
-
-def _fastest(axes: Axes, history: pd.DataFrame, window: int) -> None:
-    for place, m in enumerate(reversed(MODALITIES)):
-        steps = history["step"][history["fastest"] == m.value]
-        axes.plot(steps, [place] * len(steps), "|", color=COLOURS[m.value], markersize=12, markeredgewidth=1.6)
-    axes.set_yticks(range(3), [NAMES[m.value] for m in reversed(MODALITIES)])
-    axes.set_ylim(-0.6, 2.6)
-
-
-def _conflicts(axes: Axes, history: pd.DataFrame, window: int) -> None:
-    rates = _column(history, "conflict_rate")
-    if rates.isna().all():
-        _not_recorded(axes)
-        return
-    axes.plot(history["step"], _smoothed(rates, window), color="black")
-    axes.set_ylim(0, 1)
-
-
-def _not_recorded(axes: Axes) -> None:
-    axes.text(
-        0.5, 0.5, "not recorded: gradients were\nnot taken apart", transform=axes.transAxes, ha="center", va="center"
-    )
-
-
-PANELS: tuple[Panel, ...] = (
-    ("loss average,\nnats", _lines("average_", log=False)),
-    ("fastest", _fastest),
-    ("conflicts,\nshare of pairs", _conflicts),
-    ("gradient norm,\nno unit", _lines("gradient_norm_", log=True)),
-)

@@ -7,12 +7,12 @@ import torch
 from open_clip import CLIP
 
 from mmdg_lite.attention import Suppression
-from mmdg_lite.faults import faults
 from mmdg_lite.models.clip import load_clip
 from mmdg_lite.models.mmdg import MMDG
-from mmdg_lite.models.mmdgplusplus import AdapterKind, MMDGPlusPlus, NoiseSource, PromptKind, Stream
+from mmdg_lite.models.mmdgplusplus import MMDGPlusPlus, NoiseSource, Stream
 from mmdg_lite.models.multimodal import MultimodalModel
-from mmdg_lite.registry import add, find
+from mmdg_lite.registry import AdapterKind, PromptKind, add, find
+from mmdg_lite.released import faults
 from mmdg_lite.uncertainty import Sampling
 
 __all__ = [

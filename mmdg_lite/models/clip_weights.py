@@ -4,6 +4,7 @@ CLIP's vocabulary has 49,408 tokens. A small CLIP trained on a few hundred words
 the compact form leaves these out and fills them from a seed, bit for bit as they were before training.
 """
 
+import hashlib
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mmdg_lite.configuration import write_bytes
+from mmdg_lite.configuration import ASSETS, write_bytes, write_text
 
 TOKEN_TABLE = "token_embedding.weight"
 ROW_IDS = "token_embedding.row_ids"
@@ -108,3 +109,11 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError("it holds no dictionary of tensors")
     return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def record_weights(folder: Path = ASSETS) -> Path:
+    """Write `SHA256SUMS` anew from the .safetensors in `folder`, after they were made again; returns its path."""
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors"))
+    lines = [f"{hashlib.sha256((folder / path).read_bytes()).hexdigest()}  {path}\n" for path in paths]
+    write_text(folder / "SHA256SUMS", "".join(lines))
+    return folder / "SHA256SUMS"

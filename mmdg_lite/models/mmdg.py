@@ -12,16 +12,15 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
 
 from mmdg_lite.adapters import UAdapter
-from mmdg_lite.dropout_uncertainty import DropoutCertainty, SeededDropout, Spread
-from mmdg_lite.faults import Released, faults
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.models.infrared_channels import infrared_channels
 from mmdg_lite.models.multimodal import MultimodalModel, copies, stack_images, stacked
 from mmdg_lite.models.outputs import Batch, Output, class_targets
 from mmdg_lite.models.trunk import Trunk, take_apart
 from mmdg_lite.prototypes import SingleSidePrototypes
+from mmdg_lite.released import Released, faults
 from mmdg_lite.speed.quick_gelu import replace_quick_gelu
-from mmdg_lite.uncertainty import SAMPLING_METHODS, Sampling
+from mmdg_lite.uncertainty import SAMPLING_METHODS, DropoutCertainty, Sampling, SeededDropout, Spread
 
 SENDERS: dict[Modality, tuple[Modality, ...]] = {
     Modality.RGB: (Modality.DEPTH, Modality.INFRARED),

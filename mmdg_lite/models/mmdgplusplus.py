@@ -6,7 +6,7 @@ The same class without one or the other part gives the baselines.
 import enum
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from einops import rearrange
@@ -16,19 +16,17 @@ from torch.nn import functional
 
 from mmdg_lite.adapters import CrossAdapter, UAdapterPP
 from mmdg_lite.attention import Suppression
-from mmdg_lite.faults import Released, faults
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.models.exchange import all_at_once, of_senders, one_by_one
 from mmdg_lite.models.multimodal import MultimodalModel, copies, stack_images, stacked
 from mmdg_lite.models.outputs import Batch, Output
 from mmdg_lite.models.trunk import OpenClipTrunk
 from mmdg_lite.prompts import AsymmetricDomainPrompts, tokenize_sentences
-from mmdg_lite.released import released_positions
+from mmdg_lite.registry import AdapterKind, PromptKind
+from mmdg_lite.released import Released, faults, released_positions
 from mmdg_lite.speed.quick_gelu import replace_quick_gelu
 from mmdg_lite.uncertainty import Sampling
 
-AdapterKind = Literal["uncertainty", "plain", "none"]
-PromptKind = Literal["asymmetric", "shared", "none"]
 RELEASED_SPOOF_CLASSES = 4
 
 

@@ -9,9 +9,8 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.models.compilation import CompiledTrunk
 from mmdg_lite.models.outputs import Batch, Output
-from mmdg_lite.models.trunk import Trunk
+from mmdg_lite.models.trunk import CompiledTrunk, Trunk
 from mmdg_lite.speed.recomputation import recomputed
 
 T = TypeVar("T")

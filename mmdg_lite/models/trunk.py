@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import open_clip
+import torch
+import torch._functorch.config
 import torchvision
 from einops import rearrange, repeat
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
@@ -226,3 +228,53 @@ def take_apart(model: nn.Module | Trunk) -> Trunk:
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+class CompiledTrunk(Trunk):
+    """The same trunk, attention and MLP of its blocks compiled when they are first called.
+
+    Args:
+        trunk: the view to take after.
+    """
+
+    def __init__(self, trunk: Trunk) -> None:
+        vars(self).update(vars(trunk))
+        self.plain = trunk
+        # a compiled graph must survive the first of ReGrad's four backward passes
+        torch._functorch.config.donated_buffer = False
+        self._attention = torch.compile(trunk.attention_of, fullgraph=True)
+        self._feed_forward = torch.compile(trunk.feed_forward_of, fullgraph=True)
+
+    def patches(self, images: Tensor) -> Tensor:
+        return self.plain.patches(images)
+
+    def enter(self, x: Tensor) -> Tensor:
+        return self.plain.enter(x)
+
+    def attention_of(self, block: Any, x: Tensor) -> Tensor:
+        return self._attention(block, x)
+
+    def norm_of(self, block: Any, x: Tensor) -> Tensor:
+        return self.plain.norm_of(block, x)
+
+    def mlp_of(self, block: Any, h: Tensor) -> Tensor:
+        return self.plain.mlp_of(block, h)
+
+    def feed_forward_of(self, block: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self._feed_forward(block, x)
+
+    def leave(self, x: Tensor) -> Tensor:
+        return self.plain.leave(x)
+
+
+def check_compiler(device: torch.device) -> None:
+    """Raise `RuntimeError` saying what is missing if nothing can be compiled for this device here."""
+    try:
+        torch.compile(torch.sin, fullgraph=True)(torch.ones(2, device=device))
+    except Exception as error:
+        need = "a C++ compiler such as g++" if device.type == "cpu" else "Triton and a C compiler"
+        reason = str(error).strip().splitlines()[0]
+        raise RuntimeError(
+            f"training.compile needs what torch.compile needs on {device.type}, {need}: install it, or set "
+            f"training.compile=false, which gives the same results ({type(error).__name__}: {reason})"
+        ) from error

@@ -6,11 +6,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mmdg_lite.plots.style import new_figure, styled
-from mmdg_lite.results.cells import POINTS
-from mmdg_lite.results.factorial import all_effects
+from mmdg_lite.results.cells import POINTS, PROTOCOL_NAMES
+from mmdg_lite.results.components import all_effects
 
 PROTOCOL_COLOURS = {"P1": "#0072B2", "P2": "#D55E00", "P3": "#009E73"}
-PROTOCOL_NAMES = {"P1": "P1: all present", "P2": "P2: modalities missing", "P3": "P3: two sources"}
 
 
 @styled

@@ -25,7 +25,7 @@ from mmdg_lite.models.clip import encode_text, load_clip, normalise, tokenize
 from mmdg_lite.pretraining.captions import Facts
 from mmdg_lite.pretraining.pairs import PairBatches
 from mmdg_lite.pretraining.phrases import DETAILS, FACES, FAKE, PHOTOS, REAL
-from mmdg_lite.templates import sentences
+from mmdg_lite.prompts import sentences
 
 Features = NDArray[np.float32]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from mmdg_lite.registry import add, find
 from mmdg_lite.regrad import ogm_ge
 from mmdg_lite.regrad.gradients import Flattened
-from mmdg_lite.regrad.projection import RULES, Rule
+from mmdg_lite.regrad.rule import RULES, Rule
 from mmdg_lite.regrad.surgery import AGGREGATORS, Aggregator, aggregator_weights, check_installed
 from mmdg_lite.regrad.weights import is_shared, regrad_weights
 

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from mmdg_lite.faults import Released, faults
 from mmdg_lite.modality import Modality
 from mmdg_lite.regrad.branches import Assignment
 from mmdg_lite.regrad.modulation import Gradients, Modulated
-from mmdg_lite.regrad.projection import Rule
-from mmdg_lite.regrad.rule import regrad
+from mmdg_lite.regrad.rule import Rule, regrad
+from mmdg_lite.released import Released, faults
 
 LOOP_FAULTS = frozenset({"D1", "D15", "D17", "D21"})
 """Faults for which gradients are modulated here."""

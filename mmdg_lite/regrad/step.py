@@ -12,15 +12,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from mmdg_lite.faults import Released, faults
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.regrad.backward import LossGradients, gradients_by_loss
 from mmdg_lite.regrad.balancing import Moment, check_balancing_rule, needs_losses
 from mmdg_lite.regrad.branches import Branches, PerModality, as_pairs, per_modality
+from mmdg_lite.regrad.gradients import LossGradients, gradients_by_loss
 from mmdg_lite.regrad.modulation import modulate
-from mmdg_lite.regrad.projection import RULES, Rule, project
 from mmdg_lite.regrad.released_loop import LOOP_FAULTS, modulate_released
-from mmdg_lite.regrad.rule import regrad
+from mmdg_lite.regrad.rule import RULES, Rule, project, regrad
+from mmdg_lite.released import Released, faults
 
 __all__ = ["ReGrad", "Report", "Watch", "project", "regrad"]
 

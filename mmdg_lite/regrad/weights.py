@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmdg_lite.modality import MODALITIES
-from mmdg_lite.regrad.projection import Rule, check_rule
+from mmdg_lite.regrad.rule import Rule, check_rule
 
 
 def regrad_weights(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from mmdg_lite.configuration import ASSETS, write_text
+from mmdg_lite.configuration import ASSETS
 
 REINSTALL = "run `make setup`, or `pip install -r requirements.lock`"
 FREE_BYTES = 2 * 10**9  # a full grid of runs with its executed notebooks fits in this
@@ -157,14 +157,6 @@ def shipped_weights(folder: Path = ASSETS) -> Check:
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             return Check(name="shipped weights", ok=False, found=f"{path} differs from its checksum", cure=cure)
     return Check(name="shipped weights", ok=bool(listed), found=f"{len(listed)} files as recorded", cure=cure)
-
-
-def record_weights(folder: Path = ASSETS) -> Path:
-    """Write `SHA256SUMS` anew from the .safetensors in `folder`, after they were made again; returns its path."""
-    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors"))
-    lines = [f"{hashlib.sha256((folder / path).read_bytes()).hexdigest()}  {path}\n" for path in paths]
-    write_text(folder / "SHA256SUMS", "".join(lines))
-    return folder / "SHA256SUMS"
 
 
 def jupyter_kernel() -> Check:

@@ -10,7 +10,7 @@ from mmdg_lite.configuration import REPOSITORY
 from mmdg_lite.reproduce.execution import FAILURE, Outcome
 from mmdg_lite.reproduce.grid import TRAINING_NOTEBOOK, overview, plan, run_grid
 from mmdg_lite.reproduce.notebooks import execute
-from mmdg_lite.reproduce.run_times import RunTimes, estimate
+from mmdg_lite.reproduce.progress import RunTimes, estimate
 from mmdg_lite.results.collect import collect
 from mmdg_lite.results.table_text import grid
 from mmdg_lite.results.tables import table

@@ -11,8 +11,7 @@ import pandas as pd
 from mmdg_lite.data.protocols import PROTOCOLS
 from mmdg_lite.reproduce.dask import on_dask
 from mmdg_lite.reproduce.execution import Outcome, PlannedRun, execute_run
-from mmdg_lite.reproduce.progress import ProgressTable
-from mmdg_lite.reproduce.run_times import RunTimes
+from mmdg_lite.reproduce.progress import ProgressTable, RunTimes
 from mmdg_lite.runs.config import configure
 from mmdg_lite.runs.folder import RunFolder
 from mmdg_lite.runs.methods import method as find_method

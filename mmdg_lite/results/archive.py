@@ -16,12 +16,11 @@ from tqdm.auto import tqdm
 
 from mmdg_lite.configuration import write_bytes, write_json, write_text
 from mmdg_lite.data.protocols import PROTOCOLS
-from mmdg_lite.results.collect import ENDING, finished_runs, list_names, read_list, read_log
+from mmdg_lite.results.collect import ENDING, list_names, read_list, read_log
 from mmdg_lite.runs.config import RunConfig
-from mmdg_lite.runs.folder import RunFolder
+from mmdg_lite.runs.folder import RunFolder, finished_runs
 from mmdg_lite.runs.packed import FILE, pack
-from mmdg_lite.runs.scores import Scores, write_scores
-from mmdg_lite.training.evaluation import score_file
+from mmdg_lite.runs.scores import Scores, score_file, write_scores
 
 
 def archive(runs: str | Path, into: str | Path, *, bits: int | None = None, asked_for_only: bool = False) -> list[Path]:

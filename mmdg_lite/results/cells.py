@@ -80,3 +80,6 @@ def aggregate(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
             cells["low"], cells["high"] = bounds["hter_low"], bounds["hter_high"]
         tidy.append(cells)
     return pd.concat(tidy, ignore_index=True)
+
+
+PROTOCOL_NAMES = {"P1": "P1: all present", "P2": "P2: modalities missing", "P3": "P3: two sources"}

@@ -17,6 +17,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mmdg_lite.metrics import bootstrap_interval, threshold_at_eer
+from mmdg_lite.runs.folder import finished_runs, read_run
 from mmdg_lite.runs.packed import FILE, packed_names, read_packed
 from mmdg_lite.runs.scores import Scores, read_scores
 
@@ -24,11 +25,6 @@ KEYS = ["profile", "data", "protocol", "setting", "target", "missing", "method",
 VALIDATION = "validation"
 TEST = re.compile(r"test_(?P<target>[A-Za-z][A-Za-z0-9]*)(?:_without_(?P<missing>[a-z_]+))?")
 ENDING = ".csv.gz"
-
-
-def finished_runs(root: str | Path) -> list[Path]:
-    """Folders at or below `root` that hold a finished run (result.json, written last), sorted by path."""
-    return sorted(path.parent for path in Path(root).rglob("result.json"))
 
 
 def collect(root: str | Path, *, methods: Collection[str] | None = None, progress: bool = False) -> pd.DataFrame:
@@ -64,15 +60,6 @@ def collect_species(root: str | Path) -> pd.DataFrame:
         for species, apcer in scores.metrics(threshold=threshold).apcer_per_species.items()
     ]
     return pd.DataFrame(rows, columns=[*KEYS, "run", "species", "apcer"])
-
-
-def read_run(run: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The configuration and the result of one finished run. Raises ValueError, naming the file, where one is
-    unusable."""
-    config, result = (_json(Path(run) / name) for name in ("config.json", "result.json"))
-    if absent := {"profile", "protocol", "setting", "method", "seed", "data"} - set(config):
-        raise ValueError(f"{Path(run) / 'config.json'} lacks {', '.join(sorted(absent))}")
-    return config, result
 
 
 def list_names(run: str | Path) -> list[str]:
@@ -173,13 +160,3 @@ def _packed(run: Path) -> Path | None:
     """The file of packed scores of a run's setting, two folders up or at the archive's root; None if there is none."""
     places = [place / FILE for place in list(run.parents)[:2]]
     return next((place for place in places if place.is_file()), None)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: {error}; delete the folder and run again") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected an object with named values")
-    return values

@@ -9,16 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmdg_lite.plots.components import PROTOCOL_NAMES, effects
-from mmdg_lite.plots.curves import det, hter_by_target, risk_coverage_curves, roc, save, training_balance
-from mmdg_lite.results.cells import POINTS
-from mmdg_lite.results.collect import collect, finished_runs, read_history, read_list
-from mmdg_lite.results.components import COMPONENTS
-from mmdg_lite.results.factorial import Effect, all_effects, whole
+from mmdg_lite.results.cells import POINTS, PROTOCOL_NAMES
+from mmdg_lite.results.collect import collect, read_list
+from mmdg_lite.results.components import COMPONENTS, Effect, all_effects
 from mmdg_lite.results.paired_test import SIGNIFICANT, Comparison, compare, pairs_in_common
 from mmdg_lite.results.table_text import grid
 from mmdg_lite.results.tables import METRICS, Table, display_name, in_order
 from mmdg_lite.runs.config import RunConfig
+from mmdg_lite.runs.folder import finished_runs
 from mmdg_lite.runs.scores import Scores
 
 
@@ -62,7 +60,7 @@ def text(table: Table, start: str, *, metric: str = "") -> str:
 
 def means(frame: pd.DataFrame, metric: str) -> dict[str, dict[str, float]]:
     """Average of a metric over P1's targets and seeds, a fraction, by profile and method."""
-    rows = _p1(frame)
+    rows = p1_rows(frame)
     return {
         str(profile): {str(method): float(values.mean()) for method, values in part.groupby("method")[metric]}
         for profile, part in rows.groupby("profile", sort=False)
@@ -74,7 +72,7 @@ def one_run(frame: pd.DataFrame, method: str, *, seed: int | None = None) -> Pat
 
     Raises ValueError when the method was not run.
     """
-    rows = _p1(frame)
+    rows = p1_rows(frame)
     rows = rows[rows["method"] == method].sort_values(["seed", "setting"])
     if rows.empty:
         raise ValueError(f"no run of {method} on P1; there are {', '.join(sorted(set(frame['method'])))}")
@@ -105,7 +103,7 @@ def differences(frame: pd.DataFrame, *, method: str = "mmdg++") -> pd.DataFrame:
 
     `low` and `high` are the 95 % interval over targets, `p` the two-sided sign-flip test over (target, seed) pairs.
     """
-    p1, rows = _p1(frame), []
+    p1, rows = p1_rows(frame), []
     for reference in [name for name in in_order(p1["method"]) if name != method]:
         for metric in POINTS:
             c = compare(p1, method, reference, metric=metric)
@@ -138,7 +136,7 @@ def facts(frame: pd.DataFrame, *, method: str = "mmdg++") -> list[str]:
     Of P1, with the components' effects on every protocol that has all their combinations (`decided_effects`). `frame`:
     rows of `results.collect` of one profile and one kind of data.
     """
-    rows = _p1(frame)
+    rows = p1_rows(frame)
     (profile,), (data,) = rows["profile"].unique(), rows["data"].unique()
     seeds, targets = rows["seed"].nunique(), rows["target"].nunique()
     size = int((rows["live"] + rows["spoof"]).median())
@@ -203,7 +201,7 @@ def decided_effects(found: Iterable[Effect]) -> list[str]:
 
 def against(frame: pd.DataFrame, reference: str) -> list[str]:
     """A sentence per other method on its HTER on P1 against the reference, where they have more than one pair."""
-    rows = _p1(frame)
+    rows = p1_rows(frame)
     others = [name for name in in_order(rows["method"]) if name != reference]
     return [_sentence(compare(rows, m, reference)) for m in others if pairs_in_common(rows, m, reference) > 1]
 
@@ -231,58 +229,25 @@ def long_enough(doubled: pd.DataFrame, frame: pd.DataFrame, config: RunConfig) -
     return sentences
 
 
-def figures(frame: pd.DataFrame, out: str | Path, *, seed: int | None = None, method: str = "mmdg++") -> list[Path]:
-    """Write every figure of one profile as SVG: HTER by target on P1; ROC, DET and risk-coverage curves per target;
-    training of `method`; effects of the components where all their combinations were run.
-
-    Returns the files written. Equal scores give equal files.
-    """
-    rows, out = _p1(frame), Path(out)
-    written = [save(hter_by_target(rows), out / "P1_hter_by_target.svg")]
-    written.append(save(hter_by_target(rows, metric="hter_at_eer"), out / "P1_hter_at_eer_by_target.svg"))
-    for target in sorted(set(rows["target"])):
-        scores = curves(rows, target, seed=seed)
-        written.append(save(roc(scores), out / f"P1_roc_{target}.svg"))
-        written.append(save(det(scores), out / f"P1_det_{target}.svg"))
-        decided = _thresholds(rows, target, seed=seed)
-        written.append(save(risk_coverage_curves(scores, thresholds=decided), out / f"P1_risk_coverage_{target}.svg"))
-    if method in set(rows["method"]):
-        history = read_history(one_run(rows, method, seed=seed))
-        written.append(save(training_balance(history), out / f"P1_training_{method.replace('+', 'p')}.svg"))
-    if len(whole(rows)):
-        written.append(save(effects(frame), out / "effects.svg"))
-    return written
-
-
-def every_figure(runs: str | Path, out: str | Path) -> list[Path]:
-    """The figures of every profile and kind of data that has runs of P1 below `runs`, a folder each below `out`."""
-    return [
-        path
-        for (profile, data), rows in collect(runs).groupby(["profile", "data"])
-        if len(_p1(rows))
-        for path in figures(rows, Path(out) / f"{profile}_{data}")
-    ]
-
-
 def hardest(frame: pd.DataFrame) -> str:
     """The target domain with the highest mean HTER over all methods on P1."""
-    return str(_p1(frame).groupby("target")["hter"].mean().idxmax())
+    return str(p1_rows(frame).groupby("target")["hter"].mean().idxmax())
 
 
-def _p1(frame: pd.DataFrame) -> pd.DataFrame:
+def p1_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of protocol P1 with nothing missing."""
     return frame[(frame["protocol"] == "P1") & (frame["missing"] == "")]
 
 
 def _one_seed(frame: pd.DataFrame, target: str, *, seed: int | None) -> pd.DataFrame:
     """Rows of P1 on one target with nothing missing, of one seed (the lowest for None or an absent one), by method."""
-    rows = _p1(frame)
+    rows = p1_rows(frame)
     rows = rows[rows["target"] == target]
     chosen = seed if seed in set(rows["seed"]) else rows["seed"].min()
     return rows[rows["seed"] == chosen].set_index("method")
 
 
-def _thresholds(frame: pd.DataFrame, target: str, *, seed: int | None) -> dict[str, float]:
+def thresholds_by_method(frame: pd.DataFrame, target: str, *, seed: int | None) -> dict[str, float]:
     """Of each method's run that `curves` takes: the threshold fixed on its validation scores, by printed name."""
     return {display_name(str(name)): at for name, at in _one_seed(frame, target, seed=seed)["threshold"].items()}
 

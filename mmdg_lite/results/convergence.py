@@ -1,15 +1,16 @@
 """Whether training was long enough, by the sources' validation lists alone: no target is looked at."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from mmdg_lite.plots.run import validations
-from mmdg_lite.plots.style import new_figure, styled
 from mmdg_lite.results.cells import display_name
 from mmdg_lite.results.collect import read_history
+from mmdg_lite.results.one_run import validations
+from mmdg_lite.runs.command import changed_settings
 from mmdg_lite.runs.config import RunConfig
 from mmdg_lite.runs.folder import RunFolder
 from mmdg_lite.runs.methods import method as find_method
@@ -149,34 +150,66 @@ def made_twice(folder: str | Path, others: str | Path) -> pd.DataFrame:
     return pairs[["setting", "method", "seed", "steps", *order]]
 
 
-@styled
-def by_steps(folder: str | Path, *, faces: int) -> Figure:
-    """Lowest validation EER and cross-entropy over the number of steps of trainings on `faces` faces per source.
-
-    A thin line per setting and seed, a thick one for the mean of those that were made with every number of steps.
-    """
-    table = trainings(folder).query("`faces per source` == @faces")
-    figure = new_figure((7.2, 3.0))
-    for axes, column, title in zip(
-        figure.subplots(1, 2),
-        ("EER", "cross-entropy"),
-        ("validation EER, %", "validation cross-entropy, nats"),
-        strict=True,
-    ):
-        for number, (method, part) in enumerate(table.groupby("method")):
-            lines = part.pivot_table(index="steps", columns=["setting", "seed"], values=column)
-            axes.plot(lines.index, lines, color=f"C{number}", linewidth=0.8, alpha=0.5)
-            mean = lines.dropna(axis=1).mean(axis=1)
-            axes.plot(mean.index, mean, color=f"C{number}", marker=".", linewidth=2, label=method)
-        axes.set(title=title, xlabel="steps", xscale="log", ylim=(0, None))
-        axes.set_xticks(sorted(set(table["steps"])), [str(steps) for steps in sorted(set(table["steps"]))])
-        axes.minorticks_off()
-    axes.legend()
-    return figure
-
-
 def _late_gain(looks: pd.DataFrame) -> tuple[float, float]:
     """Best EER and cross-entropy up to the middle of training minus those of the whole."""
     early = looks[looks["step"] <= looks["step"].max() / 2]
     early = looks.head(1) if early.empty else early
     return float(early["eer"].min() - looks["eer"].min()), float(early["loss"].min() - looks["loss"].min())
+
+
+AS_IS = "as in the profile"
+
+
+# nothing is tested in a search; a training has as many steps as its counterpart, whatever their profile's; "auto" is
+# float32 where a search without a GPU was made
+UNTOLD = ("data.test_samples", "training.steps", "training.validate_every", "training.precision")
+
+
+def changes(folder: str | Path) -> pd.DataFrame:
+    """A row per method, number of steps and change of settings, beside the same trainings without it.
+
+    `folder`: run folders at any depth, of which only config.json and metrics.jsonl are read. Columns: method, steps,
+    change, trainings (how many have a counterpart), EER (percent) and cross-entropy (nats), the lowest on the sources'
+    validation lists, means over these trainings, and how much lower each is than without the change (`gained`, with
+    the gain of each training in `EER gains`).
+
+    Raises:
+        FileNotFoundError: no run below the folder.
+        ValueError: naming the folder, for a run that was not trained to its end, or has no counterpart.
+    """
+    rows = [_row(path.parent) for path in sorted(Path(folder).rglob("config.json"))]
+    if not rows:
+        raise FileNotFoundError(f"no run folder (with config.json) in {Path(folder).resolve()}")
+    frame = pd.DataFrame(rows)
+    keys = ["method", "setting", "seed", "steps"]
+    usual = frame[frame["change"] == AS_IS].drop(columns=["change", "run"])
+    pairs = frame.merge(usual, on=keys, how="left", suffixes=("", " before"), validate="many_to_one")
+    alone = pairs[pairs["EER before"].isna()]
+    if len(alone):
+        raise ValueError(f"{alone['run'].iloc[0]} has no counterpart: the same training {AS_IS}")
+    table = []
+    for (method, steps, change), part in pairs.groupby(["method", "steps", "change"], sort=False):
+        gains = part["EER before"] - part["EER"]
+        table.append(
+            {
+                "method": display_name(str(method)),
+                "steps": steps,
+                "change": change,
+                "trainings": len(part),
+                "EER": round(part["EER"].mean(), 2),
+                "EER gained": round(gains.mean(), 2),
+                "EER gains": ", ".join(f"{gain:+.1f}" for gain in gains),
+                "cross-entropy": round(part["cross-entropy"].mean(), 3),
+                "cross-entropy gained": round((part["cross-entropy before"] - part["cross-entropy"]).mean(), 3),
+            }
+        )
+    order = sorted(table, key=lambda row: (row["method"], row["steps"], row["change"] != AS_IS, row["change"]))
+    return pd.DataFrame(order)
+
+
+def _row(run: Path) -> dict[str, Any]:
+    config = RunFolder(run).read_config()
+    changed = {name: value for name, value in changed_settings(config).items() if name not in UNTOLD}
+    told = ", ".join(f"{name} = {json.dumps(value)}" for name, value in changed.items())
+    keys = {"method": config.method, "setting": config.setting, "seed": config.seed, "steps": config.training.steps}
+    return {**keys, "change": told or AS_IS, "run": str(run), **lowest(run, config)}

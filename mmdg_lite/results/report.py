@@ -13,14 +13,11 @@ from mmdg_lite.configuration import REPOSITORY
 from mmdg_lite.results.cells import POINTS
 from mmdg_lite.results.claims import CLAIMS, findings, quantities, verdict
 from mmdg_lite.results.collect import collect
-from mmdg_lite.results.components import NOT_RUN, components_of, coverage
-from mmdg_lite.results.convergence import doubling
+from mmdg_lite.results.components import NOT_RUN, all_effects, as_text, components_of, coverage, effects_on
+from mmdg_lite.results.convergence import changes, doubling
 from mmdg_lite.results.dynamics import dynamics
-from mmdg_lite.results.factorial import all_effects, as_text, effects_on
 from mmdg_lite.results.marked_text import rewrite_measured_part
-from mmdg_lite.results.paired import REFERENCE, paired
-from mmdg_lite.results.paired_test import SIGNIFICANT
-from mmdg_lite.results.setting_search import changes
+from mmdg_lite.results.paired_test import REFERENCE, SIGNIFICANT, paired
 from mmdg_lite.results.table_text import grid
 from mmdg_lite.results.tables import EFFECTS
 from mmdg_lite.runs.methods import METHODS

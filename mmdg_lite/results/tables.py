@@ -24,9 +24,8 @@ from mmdg_lite.results.cells import (
     select,
 )
 from mmdg_lite.results.collect import collect, collect_species
-from mmdg_lite.results.components import components, coverage, rules, species_table
-from mmdg_lite.results.factorial import all_effects, as_text
-from mmdg_lite.results.paired import REFERENCE, paired
+from mmdg_lite.results.components import all_effects, as_text, components, coverage, rules, species_table
+from mmdg_lite.results.paired_test import REFERENCE, paired
 from mmdg_lite.results.published import published_results
 from mmdg_lite.results.table_text import LAYOUTS, Layout, interval, latex, markdown, percent
 from mmdg_lite.runs.methods import METHODS

@@ -1,5 +1,6 @@
 """The folder of one run: its files, and that it belongs to one process and one configuration."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,9 +9,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mmdg_lite.configuration import from_dict, read_values, to_dict, write_json
-from mmdg_lite.runs.plugins import Plugin, load_recorded
-from mmdg_lite.runs.environment import environment
 from mmdg_lite.runs.config import RunConfig, resolve_device
+from mmdg_lite.runs.environment import environment
+from mmdg_lite.runs.plugins import Plugin, load_recorded
 
 LATER = "resumed_with"
 """Key of environment.json: further environments that went on with a run, where they differ from the first."""
@@ -110,3 +111,27 @@ def differences(old: dict[str, Any], new: dict[str, Any], *, where: str = "") ->
         elif a != b and name not in FREE_TO_CHANGE and not (name.startswith("plugins.") and name.endswith(".path")):
             found.append(f"{name}: {a!r} there, {b!r} asked for")
     return found
+
+
+def finished_runs(root: str | Path) -> list[Path]:
+    """Folders at or below `root` that hold a finished run (result.json, written last), sorted by path."""
+    return sorted(path.parent for path in Path(root).rglob("result.json"))
+
+
+def read_run(run: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The configuration and the result of one finished run. Raises ValueError, naming the file, where one is
+    unusable."""
+    config, result = (_json(Path(run) / name) for name in ("config.json", "result.json"))
+    if absent := {"profile", "protocol", "setting", "method", "seed", "data"} - set(config):
+        raise ValueError(f"{Path(run) / 'config.json'} lacks {', '.join(sorted(absent))}")
+    return config, result
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: {error}; delete the folder and run again") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected an object with named values")
+    return values

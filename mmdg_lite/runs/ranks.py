@@ -5,16 +5,17 @@ goes, so that each of them can say why it ended.
 """
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from types import FrameType
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-
-from mmdg_lite.runs.interruption import Interrupted
 
 T = TypeVar("T")
 
@@ -147,3 +148,31 @@ def _waiting() -> Iterator[None]:
         raise RankFailed(
             "another rank is gone, killed perhaps (for want of memory?); torchrun's report below names it"
         ) from error
+
+
+class Interrupted(RuntimeError):
+    """The run was asked to stop; its state is written and the same command goes on from there."""
+
+
+@contextmanager
+def stop_requests() -> Iterator[list[int]]:
+    """While it lasts, SIGINT and SIGTERM are noted in the list instead of ending the process (main thread only).
+
+    A second SIGINT (Ctrl-C) raises KeyboardInterrupt at once.
+    """
+    requested: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield requested
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and number in requested:
+            raise KeyboardInterrupt
+        requested.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield requested
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

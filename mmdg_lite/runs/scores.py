@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mmdg_lite.configuration import write_bytes
 from mmdg_lite.metrics import Metrics, evaluate_scores
+from mmdg_lite.modality import Modality
 
 COLUMNS = ("id", "label", "species", "score")
 
@@ -107,3 +108,15 @@ def _check(path: Path, rows: Sequence[tuple[str, int, str, float]]) -> None:
             )
         if not 0 <= score <= 1:
             raise ValueError(f"{path}: id {name!r} has score {score}, must lie in 0..1")
+
+
+Pattern = tuple[Modality, ...]
+"""Modalities that are taken away from every sample of a test."""
+
+
+def score_file(letter: str | None, missing: Sequence[Modality] = ()) -> str:
+    """Name of a score file: "validation.csv.gz", "test_W.csv.gz", "test_W_without_depth_infrared.csv.gz"."""
+    if letter is None:
+        return "validation.csv.gz"
+    without = "_without_" + "_".join(modality.value for modality in missing) if missing else ""
+    return f"test_{letter}{without}.csv.gz"

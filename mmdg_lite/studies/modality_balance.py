@@ -14,9 +14,17 @@ from mmdg_lite.data.synthetic import render
 from mmdg_lite.metrics import bootstrap_interval
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.plots.style import COLOURS, LINES, NAMES, new_figure, styled
-from mmdg_lite.studies.coalitions import CHANCE, auc_shapley, auc_values, bootstrap, coalition_scores
 from mmdg_lite.studies.quickstart import Quickstart
-from mmdg_lite.studies.shapley import COALITIONS, Coalition, name
+from mmdg_lite.studies.shapley import (
+    CHANCE,
+    COALITIONS,
+    Coalition,
+    auc_shapley,
+    auc_values,
+    bootstrap,
+    coalition_scores,
+    name,
+)
 from mmdg_lite.training.evaluation import model_scorer
 
 WORST: dict[Modality, dict[str, float]] = {

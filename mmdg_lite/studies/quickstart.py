@@ -24,16 +24,15 @@ from mmdg_lite.data.dataset import ArrayDataset
 from mmdg_lite.data.synthetic import BENCHMARK_VERSION, Faces
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.models.builder import build
+from mmdg_lite.models.clip_weights import record_weights
 from mmdg_lite.models.multimodal import MultimodalModel
 from mmdg_lite.models.outputs import Output
 from mmdg_lite.plots.faces import certainty_maps
-from mmdg_lite.plots.run import as_commanded, command_line
 from mmdg_lite.plots.style import NAMES
-from mmdg_lite.reproduce.doctor import record_weights
-from mmdg_lite.results.collect import read_run
 from mmdg_lite.runs.checkpoints import read_checkpoint, write_checkpoint
+from mmdg_lite.runs.command import as_commanded, command_line
 from mmdg_lite.runs.config import RunConfig, resolve_device
-from mmdg_lite.runs.folder import RunFolder
+from mmdg_lite.runs.folder import RunFolder, read_run
 from mmdg_lite.runs.scores import Scores
 from mmdg_lite.training.evaluation import TEST_MISSING, batches, to_device
 

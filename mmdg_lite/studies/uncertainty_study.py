@@ -27,9 +27,8 @@ from mmdg_lite.modality import MODALITIES
 from mmdg_lite.models.builder import build
 from mmdg_lite.models.multimodal import MultimodalModel
 from mmdg_lite.results.calibration import expected_calibration_error, risk_coverage
-from mmdg_lite.results.collect import read_run
 from mmdg_lite.runs.checkpoints import read_checkpoint
-from mmdg_lite.runs.folder import RunFolder
+from mmdg_lite.runs.folder import RunFolder, read_run
 from mmdg_lite.studies import quickstart
 from mmdg_lite.studies.audit.runs import RUNS, SEEDS, VARIANTS, run_folder
 from mmdg_lite.studies.regions import (

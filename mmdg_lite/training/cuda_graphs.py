@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mmdg_lite.models.multimodal import MultimodalModel, check_present
 from mmdg_lite.models.outputs import Batch, class_targets
-from mmdg_lite.regrad.backward import gradients_by_loss
+from mmdg_lite.regrad.gradients import gradients_by_loss
 from mmdg_lite.runs.config import TrainingConfig
 from mmdg_lite.runs.ranks import count
 from mmdg_lite.training.evaluation import to_device

@@ -19,10 +19,7 @@ from mmdg_lite.data.loader import loader
 from mmdg_lite.metrics import threshold_at_eer
 from mmdg_lite.modality import Modality
 from mmdg_lite.runs.config import Precision
-from mmdg_lite.runs.scores import Scores, write_scores
-
-Pattern = tuple[Modality, ...]
-"""Modalities that are taken away from every sample of a test."""
+from mmdg_lite.runs.scores import Pattern, Scores, write_scores
 
 TEST_MISSING: tuple[Pattern, ...] = (
     (),
@@ -179,14 +176,6 @@ def clip_features(
         joined = torch.stack(features.chunk(len(Modality)), dim=1) * batch["present"][..., None]  # B x 3 x D
         rows.append(joined.flatten(1).cpu().double().numpy())
     return np.concatenate(rows)
-
-
-def score_file(letter: str | None, missing: Sequence[Modality] = ()) -> str:
-    """Name of a score file: "validation.csv.gz", "test_W.csv.gz", "test_W_without_depth_infrared.csv.gz"."""
-    if letter is None:
-        return "validation.csv.gz"
-    without = "_without_" + "_".join(modality.value for modality in missing) if missing else ""
-    return f"test_{letter}{without}.csv.gz"
 
 
 def summarise(validation: Scored, tests: dict[str, Scored]) -> dict[str, Any]:

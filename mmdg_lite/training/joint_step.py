@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdg_lite.models.outputs import Losses, Output
-from mmdg_lite.regrad.backward import LossGradients, gradients_by_loss
+from mmdg_lite.regrad.gradients import LossGradients, gradients_by_loss
 from mmdg_lite.runs.ranks import count, sum_in_place
 
 

@@ -8,12 +8,12 @@ from typing import Any
 from mmdg_lite.configuration import write_json
 from mmdg_lite.data.dataset import live_and_species
 from mmdg_lite.models.builder import build
-from mmdg_lite.results.collect import read_run
 from mmdg_lite.runs.checkpoints import read_checkpoint
 from mmdg_lite.runs.config import DataConfig, resolve_device
-from mmdg_lite.runs.folder import RunFolder
+from mmdg_lite.runs.folder import RunFolder, read_run
+from mmdg_lite.runs.scores import score_file
 from mmdg_lite.runs.setting_data import check_classes, load_domain
-from mmdg_lite.training.evaluation import model_scorer, possible_tests, score, score_file
+from mmdg_lite.training.evaluation import model_scorer, possible_tests, score
 
 
 def evaluate(

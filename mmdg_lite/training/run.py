@@ -9,13 +9,14 @@ from pathlib import Path
 from mmdg_lite.configuration import write_json
 from mmdg_lite.data.dataset import FaceDataset
 from mmdg_lite.runs.config import UNDIVIDED, RunConfig, resolve_device
+from mmdg_lite.runs.environment import peak_memory
 from mmdg_lite.runs.folder import RunFolder
-from mmdg_lite.runs.memory import peak_memory
 from mmdg_lite.runs.methods import method
 from mmdg_lite.runs.plugins import load_recorded
 from mmdg_lite.runs.ranks import from_first, gathered, number, ranks, started
+from mmdg_lite.runs.scores import Pattern, score_file
 from mmdg_lite.runs.setting_data import SettingData, load_setting
-from mmdg_lite.training.evaluation import Pattern, Scored, model_scorer, possible_tests, score, score_file, summarise
+from mmdg_lite.training.evaluation import Scored, model_scorer, possible_tests, score, summarise
 from mmdg_lite.training.linear_probe import fit_probe
 from mmdg_lite.training.trainer import Trainer
 

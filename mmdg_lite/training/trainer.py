@@ -13,7 +13,7 @@ from mmdg_lite.data.loader import loader
 from mmdg_lite.draws import BatchGenerator
 from mmdg_lite.metrics import evaluate_scores
 from mmdg_lite.models.builder import build
-from mmdg_lite.models.compilation import check_compiler
+from mmdg_lite.models.trunk import check_compiler
 from mmdg_lite.regrad.step import ReGrad, trainable
 from mmdg_lite.runs.checkpoints import (
     Checkpoint,
@@ -25,15 +25,21 @@ from mmdg_lite.runs.checkpoints import (
 )
 from mmdg_lite.runs.config import RunConfig, resolve_device
 from mmdg_lite.runs.folder import RunFolder
-from mmdg_lite.runs.interruption import Interrupted, stop_requests
-from mmdg_lite.runs.ranks import any_rank, count, from_first, gathered, number
+from mmdg_lite.runs.ranks import Interrupted, any_rank, count, from_first, gathered, number, stop_requests
 from mmdg_lite.runs.setting_data import SettingData
 from mmdg_lite.training.cuda_graphs import GraphedPasses, check_graphs
 from mmdg_lite.training.evaluation import Scored, model_scorer, score
 from mmdg_lite.training.log import TrainingLog, plain, training_record
-from mmdg_lite.training.out_of_memory import OutOfMemory, is_out_of_memory, largest_that_fits
 from mmdg_lite.training.step import Passes, passes, try_passes
-from mmdg_lite.training.stops import NonFiniteLoss, explain, gradient_fault, loss_fault
+from mmdg_lite.training.stops import (
+    NonFiniteLoss,
+    OutOfMemory,
+    explain,
+    gradient_fault,
+    is_out_of_memory,
+    largest_that_fits,
+    loss_fault,
+)
 
 __all__ = ["Interrupted", "NonFiniteLoss", "OutOfMemory", "Trainer"]
 

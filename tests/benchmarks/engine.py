@@ -24,9 +24,9 @@ from mmdg_lite.modality import MODALITIES
 from mmdg_lite.models import mmdgplusplus
 from mmdg_lite.models.builder import MMDGPlusPlus
 from mmdg_lite.models.clip import clip_config, describe, load_clip
-from mmdg_lite.models.compilation import check_compiler
 from mmdg_lite.models.outputs import losses
-from mmdg_lite.regrad import backward
+from mmdg_lite.models.trunk import check_compiler
+from mmdg_lite.regrad import gradients
 from mmdg_lite.regrad import step as regrad
 from mmdg_lite.regrad.step import ReGrad, trainable
 from mmdg_lite.runs.config import Precision, TrainingConfig
@@ -177,7 +177,7 @@ class Parts:
         with ExitStack() as stack:
             for owner, attribute, name in (
                 (mmdgplusplus, "all_at_once", "forward pass: adapters"),
-                (backward, "gradients_of", "backward passes"),
+                (gradients, "gradients_of", "backward passes"),
                 (regrad, "modulate", "ReGrad's modulation"),
                 (step.model, "forward", "forward pass"),
                 (step.optimiser, "step", "optimiser"),

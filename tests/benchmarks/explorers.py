@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from mmdg_lite.explorers import all as widgets
-from mmdg_lite.explorers import training as training_viewer
 from mmdg_lite.explorers.shell import Explorer
+from mmdg_lite.plots import training as training_module
 from mmdg_lite.studies import quickstart
 from tests.benchmarks.measuring import processor
 from tests.support.sections import write_section
@@ -38,7 +38,7 @@ def milliseconds(explorer: Explorer, control: str, values: Iterable[float]) -> l
 def table() -> str:
     """Markdown: a row per explorer."""
     shipped = quickstart.load(device="cpu")
-    runs = {name: run for name, run in training_viewer.find_runs(RUNS).items() if name.startswith("quick")}
+    runs = {name: run for name, run in training_module.find_runs(RUNS).items() if name.startswith("quick")}
     measured = {
         ("ReGrad", "angle", 300): milliseconds(widgets.explore_regrad(), "angle_rgb", range(30, 30 + MOVES + 1)),
         ("modality balance", "depth holes", 700): milliseconds(

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from mmdg_lite.data.protocols import PROTOCOLS
-from mmdg_lite.results.collect import collect, read_run
+from mmdg_lite.results.collect import collect
 from mmdg_lite.results.tables import table, tables
+from mmdg_lite.runs.folder import read_run
 from mmdg_lite.runs.scores import write_scores
 
 TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")

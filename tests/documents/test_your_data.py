@@ -11,7 +11,8 @@ from PIL import Image
 
 from mmdg_lite.data.real.manifest import read_manifest
 from mmdg_lite.data.synthetic import render
-from mmdg_lite.results.collect import collect, read_run
+from mmdg_lite.results.collect import collect
+from mmdg_lite.runs.folder import read_run
 from tests.support.pages import ROOT, blocks, follow
 
 PAGE = ROOT / "YOUR_DATA.md"

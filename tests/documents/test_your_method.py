@@ -10,7 +10,7 @@ from mmdg_lite.reproduce.dask import on_dask
 from mmdg_lite.reproduce.grid import TRAINING_NOTEBOOK, plan
 from mmdg_lite.results.collect import collect
 from mmdg_lite.runs import plugins
-from tests import test_balancing as properties
+from tests.regrad import test_balancing as properties
 from tests.support.pages import ROOT, blocks, file_name, follow
 
 PAGE = ROOT / "YOUR_METHOD.md"

@@ -14,17 +14,17 @@ from matplotlib.figure import Figure
 from mmdg_lite.data.renderer.domains import DOMAINS
 from mmdg_lite.explorers import all as widgets
 from mmdg_lite.explorers import balance as balance_explorer
-from mmdg_lite.explorers import regrad as regrad_explorer
-from mmdg_lite.explorers import training as training_viewer
 from mmdg_lite.explorers.shell import Drawn, Explorer, slider
 from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.plots import regrad as regrad_module
+from mmdg_lite.plots import training as training_module
 from mmdg_lite.plots.style import new_figure
+from mmdg_lite.regrad import plane as plane_module
 from mmdg_lite.regrad.effects import TITLES, available
-from mmdg_lite.regrad.projection import RULES
+from mmdg_lite.regrad.rule import RULES
 from mmdg_lite.regrad.step import regrad
 from mmdg_lite.studies import modality_balance, quickstart
-from mmdg_lite.studies.coalitions import CHANCE
-from mmdg_lite.studies.shapley import COALITIONS
+from mmdg_lite.studies.shapley import CHANCE, COALITIONS
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -35,14 +35,14 @@ def shipped():
 
 
 def plane(branch="rgb", angle=(0, 60, 120), length=(1, 2, 1), loss=(1, 0.5, 0.8), certainty=(1, 0.5, 1)):
-    return regrad_explorer.situation(branch=branch, angle=angle, length=length, loss=loss, certainty=certainty)
+    return plane_module.situation(branch=branch, angle=angle, length=length, loss=loss, certainty=certainty)
 
 
 class TestReGradExplorer:
     def test_a_situation_worked_out_by_hand(self):
         """Branch RGB along x. Depth (1, sqrt 3) agrees: its (1, 0), halved. Infrared (-1/2, sqrt 3 / 2) conflicts: its
         (0, sqrt 3 / 2)."""
-        found = regrad_explorer.compare(plane())
+        found = plane_module.compare(plane())
         np.testing.assert_allclose(found.parts[0].kept, [1, 0], atol=1e-12)
         np.testing.assert_allclose(found.parts[0].dropped, [0, 3**0.5], atol=1e-12)
         np.testing.assert_allclose(found.parts[1].kept, [0, 3**0.5 / 2], atol=1e-12)
@@ -51,7 +51,7 @@ class TestReGradExplorer:
         assert found.situation.fastest is Modality.DEPTH
 
     def test_the_fastest_branch_is_held_back_onto_the_sum_of_the_others(self):
-        found = regrad_explorer.compare(plane("depth", angle=(0, 60, 0), length=(1, 1, 1), certainty=(1, 0.5, 1)))
+        found = plane_module.compare(plane("depth", angle=(0, 60, 0), length=(1, 1, 1), certainty=(1, 0.5, 1)))
         (part,) = found.parts
         np.testing.assert_allclose(part.kept, [0.5, 0], atol=1e-12)
         np.testing.assert_allclose(found.results["ReGrad"], [2.25, 0], atol=1e-12)
@@ -60,20 +60,20 @@ class TestReGradExplorer:
         for _ in range(20):
             angle, length = rng.uniform(-180, 180, 3), rng.uniform(0.1, 2, 3)
             given = plane("infrared", angle, length, rng.random(3), rng.random(3))
-            found = regrad_explorer.compare(given)
+            found = plane_module.compare(given)
             own = given.gradients[2]
             base = given.gradients[:2].sum(axis=0) if given.fastest is Modality.INFRARED else own
             expected = base + sum(part.weight * part.kept for part in found.parts)
             np.testing.assert_allclose(found.results["ReGrad"], expected, atol=1e-12)
 
     def test_whom_a_result_hurts(self):
-        found = regrad_explorer.compare(plane(angle=(0, 170, 90), length=(2, 1, 0.1), loss=(1, 1, 1)))
+        found = plane_module.compare(plane(angle=(0, 170, 90), length=(2, 1, 0.1), loss=(1, 1, 1)))
         assert found.against("plain sum") == [Modality.DEPTH]
 
     def test_every_rule_is_drawn_and_finite_without_any_gradient(self):
-        found = regrad_explorer.compare(plane(length=(0, 0, 0)))
+        found = plane_module.compare(plane(length=(0, 0, 0)))
         assert all(np.isfinite(result).all() for result in found.results.values())
-        figure = regrad_explorer.picture(found)
+        figure = regrad_module.picture(found)
         titles = [axes.get_title(loc="center") for axes in figure.axes[1:]]
         assert titles == [TITLES[rule] for rule in available()]
         assert titles[:2] == ["ReGrad", "plain sum"] and "OGM-GE" in titles
@@ -84,16 +84,16 @@ class TestReGradExplorer:
             given = plane(branch, rng.uniform(-180, 180, 3), rng.uniform(0.1, 2, 3), rng.random(3), rng.random(3))
             gradients = list(torch.from_numpy(given.gradients))
             expected = regrad(gradients, branch, given.fastest, given.certainty, rule=rule)
-            np.testing.assert_allclose(regrad_explorer.balanced(given, rule), expected, atol=1e-9)
+            np.testing.assert_allclose(plane_module.balanced(given, rule), expected, atol=1e-9)
 
     def test_other_rules_by_hand(self):
         """At right angles and of equal length, MGDA's shortest combination is the mean; three times it is the sum."""
         given = plane(angle=(0, 90, 90), length=(1, 1, 0))
         if "mgda" in available():
-            np.testing.assert_allclose(regrad_explorer.balanced(given, "mgda"), [1, 1], atol=1e-6)
+            np.testing.assert_allclose(plane_module.balanced(given, "mgda"), [1, 1], atol=1e-6)
         ahead = plane("depth", angle=(0, 90, 90), length=(1, 1, 1), loss=(1, 0, 1))
         slowed = 1 - np.tanh(0.5 * np.e)  # depth's probability is e times that of the others
-        np.testing.assert_allclose(regrad_explorer.balanced(ahead, "ogm_ge"), [slowed, 2 * slowed], atol=1e-9)
+        np.testing.assert_allclose(plane_module.balanced(ahead, "ogm_ge"), [slowed, 2 * slowed], atol=1e-9)
 
     def test_bad_input_is_named(self):
         with pytest.raises(ValueError, match="lengths must be 0 or more, got -1"):
@@ -187,14 +187,14 @@ def history(steps=8, conflicts=True):
 
 class TestTrainingViewer:
     def test_summary(self):
-        table = training_viewer.summary({"a": history(), "b": history(conflicts=False)})
+        table = training_module.summary({"a": history(), "b": history(conflicts=False)})
         assert table.loc["a", "fastest RGB"] == 3 / 8
         assert table.loc["a", "conflict rate"] == 0.25
         assert np.isnan(table.loc["b", "conflict rate"])
         assert table.loc["a", "last average depth"] == 1 / 8
 
     def test_a_column_per_run_and_a_row_per_quantity(self):
-        figure = training_viewer.picture({"a": history(), "b": history(conflicts=False)}, window=3)
+        figure = training_module.picture({"a": history(), "b": history(conflicts=False)}, window=3)
         assert len(figure.axes) == 8
         first = figure.axes[0].lines[0].get_ydata()
         np.testing.assert_allclose(first[:3], [1, (1 + 1 / 2) / 2, (1 + 1 / 2 + 1 / 3) / 3])
@@ -202,14 +202,14 @@ class TestTrainingViewer:
 
     def test_reads_run_folders_and_refuses_fitted_ones(self, make_run, tmp_path):
         run = make_run(method="fusion")
-        assert list(training_viewer.find_runs(tmp_path)) == [run.relative_to(tmp_path).as_posix()]
+        assert list(training_module.find_runs(tmp_path)) == [run.relative_to(tmp_path).as_posix()]
         (tmp_path / "probe").mkdir()
         (tmp_path / "probe" / "metrics.jsonl").write_text(json.dumps({"event": "validation", "strength": 1}) + "\n")
-        assert len(training_viewer.find_runs(tmp_path)) == 1
+        assert len(training_module.find_runs(tmp_path)) == 1
         with pytest.raises(ValueError, match="probe has no training steps"):
-            training_viewer.histories({"probe": tmp_path / "probe"})
+            training_module.histories({"probe": tmp_path / "probe"})
         with pytest.raises(ValueError, match="choose at least one run"):
-            training_viewer.picture({})
+            training_module.picture({})
         with pytest.raises(ValueError, match="no run to view"):
             widgets.view_training({})
 
@@ -218,7 +218,7 @@ class TestTrainingViewer:
             (tmp_path / name).mkdir()
             lines = [{"event": "train"} | row for row in history().to_dict("records")]
             (tmp_path / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        explorer = widgets.view_training(training_viewer.find_runs(tmp_path))
+        explorer = widgets.view_training(training_module.find_runs(tmp_path))
         both = explorer.png
         explorer.controls["window"].value = 5
         assert explorer.png != both

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mmdg_lite.faults import faults
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.models.builder import MMDG, MMDGPlusPlus, ModelConfig, build
 from mmdg_lite.models.multimodal import MultimodalModel
 from mmdg_lite.models.outputs import losses
+from mmdg_lite.released import faults
 from tests.support.tiny import DOMAINS, SIZE, assert_same, batch, evaluated, tiny_clip, tiny_model
 
 R, D, I = MODALITIES  # noqa: E741

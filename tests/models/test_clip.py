@@ -24,7 +24,7 @@ from mmdg_lite.models.clip import (
 )
 from mmdg_lite.models.clip_weights import ROW_IDS, TOKEN_TABLE, read_weights, untrained_rows, write_compact
 from mmdg_lite.pretraining.captions import caption_words
-from mmdg_lite.pretraining.card import card
+from mmdg_lite.pretraining.record import card
 
 TEXTS = [
     "a photo of a real face",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.regrad.projection import Rule, project
+from mmdg_lite.regrad.rule import Rule, project
 from mmdg_lite.regrad.step import ReGrad, regrad
 from tests.support.plain import plain_regrad
 from tests.support.recorded import Recording, assert_matches, carried_and_full, load

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from mmdg_lite.plots import run as run_report
+from mmdg_lite.results import one_run
 from mmdg_lite.results.collect import read_history
+from mmdg_lite.runs import command as command_module
 from mmdg_lite.runs.config import configure
 from mmdg_lite.runs.folder import RunFolder
 from mmdg_lite.runs.setting_data import load_setting
@@ -43,7 +45,7 @@ def probed(data, tmp_path_factory):
 
 def test_findings_are_the_results(trained, probed):
     for run, method, steps in ((trained, "fusion", 2), (probed, "linear_probe", 0)):
-        found = run_report.run_findings(run)
+        found = one_run.run_findings(run)
         metrics = json.loads((run / "result.json").read_text())["metrics"]
         assert (found["method"], found["setting"], found["steps"]) == (method, "CPS->W", steps)
         assert found["hter"] == metrics["test_W"]["hter"]
@@ -52,10 +54,10 @@ def test_findings_are_the_results(trained, probed):
 
 
 def test_the_kept_candidate_is_the_one_that_tested(trained, probed):
-    looks = run_report.validations(trained)
+    looks = one_run.validations(trained)
     improved = looks[looks["improved"]].iloc[-1]
     assert looks["kept"].sum() == 1 and looks.loc[looks["kept"], "step"].iloc[0] == improved["step"]
-    looks = run_report.validations(probed)
+    looks = one_run.validations(probed)
     assert looks.loc[looks["kept"], "loss"].iloc[0] == looks["loss"].min()
 
 
@@ -69,7 +71,7 @@ def test_learning_is_drawn_for_both_kinds(trained, probed):
 
 
 def test_table_has_every_test_at_the_threshold_from_the_sources(trained):
-    table = run_report.test_table(trained)
+    table = one_run.test_table(trained)
     metrics = json.loads((trained / "result.json").read_text())["metrics"]
     assert list(table["missing"]) == ["nothing", "depth", "depth and infrared", "infrared"]
     row = table.iloc[0]
@@ -77,7 +79,7 @@ def test_table_has_every_test_at_the_threshold_from_the_sources(trained):
     worst = metrics["test_W"]["apcer_per_species"][row["worst species"].replace(" ", "_")]
     assert worst == max(metrics["test_W"]["apcer_per_species"].values())
     axes = run_report.histogram(trained).axes[0]
-    assert axes.lines[0].get_xdata()[0] == run_report.threshold(trained)
+    assert axes.lines[0].get_xdata()[0] == one_run.threshold(trained)
 
 
 def test_samples_count_both_classes(config, data):
@@ -99,21 +101,21 @@ def test_a_batch_is_shown_as_the_model_gets_it(config, data):
 
 
 def test_settings_list_everything(config):
-    table = run_report.settings(config).set_index(["part", "name"])["value"]
+    table = command_module.settings(config).set_index(["part", "name"])["value"]
     assert table["training", "steps"] == "2" and table["run", "method"] == "fusion"
     assert len(table) == 6 + sum(len(vars(part)) for part in (config.data, config.model, config.training))
 
 
 def test_command_names_what_differs_from_the_profile(config, trained):
-    command = run_report.command_line(config, out="runs/x")
+    command = command_module.command_line(config, out="runs/x")
     assert '--setting "CPS->W" --method fusion --seed 0' in command and command.endswith("--out runs/x")
     assert "'training.steps=2'" in command and "'data.train_samples=16'" in command
     assert "learning_rate" not in command and "cache" not in command
-    assert "--set " not in run_report.command_line(configure("full"))
+    assert "--set " not in command_module.command_line(configure("full"))
     assert RunFolder(trained).read_config() == config
 
 
 def test_what_is_free_to_change_is_as_the_command_makes_it():
     ours = {"cuda_graphs": True, "checkpoint_every": 7, "steps": 9}
     config = configure("full", device="cpu", data={"cache": "/tmp/x", "workers": 3}, training=ours)
-    assert run_report.as_commanded(config) == configure("full", training={"steps": 9})
+    assert command_module.as_commanded(config) == configure("full", training={"steps": 9})

@@ -10,42 +10,42 @@ from mmdg_lite.data.dataset import ArrayDataset
 from mmdg_lite.data.loader import make_batch
 from mmdg_lite.data.synthetic import render
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.plots import sample_sheets
+from mmdg_lite.plots import faces
 
 
 def test_a_sheet_shows_every_image_and_says_what_is_missing():
     images = {m: np.full((6, 4, 3 if m is Modality.RGB else 1), 9, np.uint8) for m in MODALITIES}
     del images[Modality.DEPTH]
-    figure = sample_sheets.sheet([("one", images), ("two", images)])
+    figure = faces.sheet([("one", images), ("two", images)])
     assert len(figure.axes) == 6
     assert [axes.images[0].get_array().shape[:2] for axes in figure.axes if axes.images] == [(6, 4)] * 4
     assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["missing"] * 2
     assert "RGB, 4 x 6" in {axes.get_title(loc="left") for axes in figure.axes}
     with pytest.raises(ValueError, match="at least one sample"):
-        sample_sheets.sheet([])
+        faces.sheet([])
 
 
 def test_a_grid_has_its_rows_and_columns():
     image = np.zeros((5, 5, 1), np.uint8)
-    assert len(sample_sheets.grid([[image, image]], rows=["a"], columns=["b", "c"]).axes) == 2
+    assert len(faces.grid([[image, image]], rows=["a"], columns=["b", "c"]).axes) == 2
     with pytest.raises(ValueError, match="1 rows of 2 images"):
-        sample_sheets.grid([[image]], rows=["a"], columns=["b", "c"])
+        faces.grid([[image]], rows=["a"], columns=["b", "c"])
 
 
 def test_bars_are_as_high_as_the_counts():
-    figure = sample_sheets.class_counts({"W": {"train": (3, 5), "val": (2, 7)}, "P": {"train": (1, 4)}})
+    figure = faces.class_counts({"W": {"train": (3, 5), "val": (2, 7)}, "P": {"train": (1, 4)}})
     heights = [[bar.get_height() for bar in axes.patches] for axes in figure.axes]
     assert heights == [[3, 2, 5, 7], [1, 4]]
     with pytest.raises(ValueError, match="no counts"):
-        sample_sheets.class_counts({})
+        faces.class_counts({})
 
 
 def test_quality_draws_every_sample_and_the_median():
     depth = [np.array([[0, 0], [0, 5]], np.uint8), np.array([[0, 5], [5, 5]], np.uint8), np.full((2, 2), 5, np.uint8)]
     infrared = [np.array([[250, 249], [1, 1]], np.uint8)] * 3
-    measured = sample_sheets.measure(depth, infrared)
+    measured = faces.measure(depth, infrared)
     assert measured == ([0.75, 0.25, 0.0], [0.25] * 3)
-    holes, saturated = sample_sheets.quality({"W": measured}).axes
+    holes, saturated = faces.quality({"W": measured}).axes
     assert holes.lines[0].get_ydata().tolist() == [75, 25, 0]
     assert holes.collections[0].get_segments()[0][0, 1] == 25
     assert saturated.lines[0].get_ydata().tolist() == [25] * 3
@@ -55,11 +55,11 @@ def test_pixels_undo_the_normalisation():
     dataset = ArrayDataset.from_faces(render("W", 2, 0, size=32), domain="W", split="test")
     batch = make_batch(dataset.read([0, 1]), source_domains=("W",))
     for modality in MODALITIES:
-        shown = sample_sheets.pixels(batch, modality, 1)
+        shown = faces.pixels(batch, modality, 1)
         assert np.array_equal(shown[..., :1], dataset[1][modality.value].transpose(1, 2, 0)[..., :1])
 
 
 def test_a_photo_is_a_jpeg_of_the_figure():
-    figure = sample_sheets.grid([[np.full((5, 5, 3), 200, np.uint8)]], rows=["a"], columns=["b"])
-    with Image.open(io.BytesIO(sample_sheets.photo(figure, dpi=50).data)) as image:
+    figure = faces.grid([[np.full((5, 5, 3), 200, np.uint8)]], rows=["a"], columns=["b"])
+    with Image.open(io.BytesIO(faces.photo(figure, dpi=50).data)) as image:
         assert image.format == "JPEG" and image.size[0] > 40

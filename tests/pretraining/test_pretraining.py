@@ -9,8 +9,7 @@ from torch.nn import functional
 
 from mmdg_lite.models.clip import load_clip
 from mmdg_lite.models.clip_weights import read_weights
-from mmdg_lite.pretraining.card import card
-from mmdg_lite.pretraining.record import write_record
+from mmdg_lite.pretraining.record import card, write_record
 from mmdg_lite.pretraining.report import class_features, image_features, linear_probe, report, retrieval, zero_shot
 from mmdg_lite.pretraining.train import PretrainingConfig, contrastive_loss, pretrain_clip, read_state
 from mmdg_lite.pretraining.vocabulary import Vocabulary

@@ -13,7 +13,7 @@ from mmdg_lite.regrad.balancing import Moment
 from mmdg_lite.regrad.branches import Branch
 from mmdg_lite.regrad.gradients import Flattened
 from mmdg_lite.regrad.modulation import Gradients, Modulated, modulate
-from mmdg_lite.regrad.projection import RULES, Rule
+from mmdg_lite.regrad.rule import RULES, Rule
 from mmdg_lite.regrad.step import regrad
 from mmdg_lite.regrad.weights import is_shared, regrad_weights
 

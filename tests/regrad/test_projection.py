@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mmdg_lite.regrad.projection import RULES, Rule, project
+from mmdg_lite.regrad.rule import RULES, Rule, project
 from tests.support.plain import plain_projection
 
 BASE = (2.0, 0.0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.regrad.projection import RULES, Rule
+from mmdg_lite.regrad.rule import RULES, Rule
 from mmdg_lite.regrad.step import regrad
 from tests.support.plain import plain_regrad
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.regrad.projection import RULES, Rule
+from mmdg_lite.regrad.rule import RULES, Rule
 from mmdg_lite.regrad.step import ReGrad
 from tests.support.plain import plain_regrad
 from tests.support.toy import Toy

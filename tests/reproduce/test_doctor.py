@@ -12,6 +12,7 @@ import pytest
 import torch
 import torchvision
 
+from mmdg_lite.models import clip_weights
 from mmdg_lite.reproduce import doctor
 
 
@@ -57,7 +58,7 @@ def test_recorded_weights_are_the_ones_that_are_there(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "a.safetensors").write_bytes(b"a")
     (tmp_path / "folder" / "b.safetensors").write_bytes(b"b")
-    doctor.record_weights(tmp_path)
+    clip_weights.record_weights(tmp_path)
     assert doctor.shipped_weights(tmp_path).found == "2 files as recorded"
     (tmp_path / "folder" / "b.safetensors").write_bytes(b"c")
     assert not doctor.shipped_weights(tmp_path).ok

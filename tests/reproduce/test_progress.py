@@ -10,10 +10,9 @@ import torch
 from mmdg_lite.configuration import write_json
 from mmdg_lite.reproduce.execution import CURRENT, Outcome
 from mmdg_lite.reproduce.grid import plan
-from mmdg_lite.reproduce.progress import ProgressTable
-from mmdg_lite.reproduce.run_times import RunTimes, duration, estimate
+from mmdg_lite.reproduce.progress import ProgressTable, RunTimes, duration, estimate
 from mmdg_lite.runs.config import configure, resolve_device
-from mmdg_lite.runs.memory import peak_memory
+from mmdg_lite.runs.environment import peak_memory
 from mmdg_lite.runs.paper_settings import OURS, SIBLING, paper_settings
 
 

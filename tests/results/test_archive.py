@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from mmdg_lite.configuration import write_json
-from mmdg_lite.explorers.training import find_runs
-from mmdg_lite.plots.run import test_lists as lists_of
+from mmdg_lite.plots.training import find_runs
 from mmdg_lite.results.archive import archive, asked_for, main, unpack
 from mmdg_lite.results.collect import collect, collect_species, list_names, read_history, read_list
+from mmdg_lite.results.one_run import test_lists as lists_of
 from mmdg_lite.runs.config import configure
 from mmdg_lite.runs.folder import RunFolder
 from mmdg_lite.runs.packed import FILE

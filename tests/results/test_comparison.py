@@ -5,9 +5,9 @@ import shutil
 import pandas as pd
 import pytest
 
+from mmdg_lite.plots import committed as committed_module
 from mmdg_lite.results import comparison
-from mmdg_lite.results.components import components_of
-from mmdg_lite.results.factorial import Effect
+from mmdg_lite.results.components import Effect, components_of
 from mmdg_lite.results.paired_test import Comparison
 from mmdg_lite.results.tables import table
 from mmdg_lite.runs.config import configure
@@ -191,8 +191,8 @@ def test_curves_and_runs_are_those_of_the_seed(frame):
 
 def test_figures_are_written_and_repeat(frame, tmp_path):
     committed = frame[frame["profile"] == "full (committed)"]
-    first = comparison.figures(committed, tmp_path / "a")
-    second = comparison.figures(committed, tmp_path / "b")
+    first = committed_module.figures(committed, tmp_path / "a")
+    second = committed_module.figures(committed, tmp_path / "b")
     assert {path.name for path in first} >= {
         "P1_hter_by_target.svg",
         "P1_roc_W.svg",

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from mmdg_lite.configuration import write_json
-from mmdg_lite.results.convergence import by_steps, doubling, made_twice, second_half, trainings, twice_the_steps
+from mmdg_lite.plots.committed import by_steps
+from mmdg_lite.results.convergence import doubling, made_twice, second_half, trainings, twice_the_steps
 from mmdg_lite.runs.config import configure
 
 LOOKS = [(10, 0.4, 0.9), (20, 0.3, 0.6), (30, 0.28, 0.5), (40, 0.29, 0.45)]

@@ -8,8 +8,7 @@ import pytest
 
 from mmdg_lite.plots import components as factorial_figures
 from mmdg_lite.results.cells import POINTS
-from mmdg_lite.results.components import COMPONENTS, components_of
-from mmdg_lite.results.factorial import all_effects, as_text, effect, whole
+from mmdg_lite.results.components import COMPONENTS, all_effects, as_text, components_of, effect, whole
 from mmdg_lite.results.tables import EFFECTS, tables
 from mmdg_lite.runs.methods import METHODS
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mmdg_lite.configuration import write_json
-from mmdg_lite.results.setting_search import AS_IS, changes
+from mmdg_lite.results.convergence import AS_IS, changes
 from mmdg_lite.runs.config import configure
 
 

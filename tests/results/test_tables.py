@@ -13,8 +13,7 @@ from mmdg_lite.metrics import threshold_at_eer
 from mmdg_lite.results.cells import aggregate
 from mmdg_lite.results.collect import collect, collect_species, read_history
 from mmdg_lite.results.components import components, components_of, coverage, rules, species_table
-from mmdg_lite.results.paired import paired
-from mmdg_lite.results.paired_test import compare
+from mmdg_lite.results.paired_test import compare, paired
 from mmdg_lite.results.published import published_results
 from mmdg_lite.results.table_text import grid, latex, percent
 from mmdg_lite.results.tables import beside, table, tables

@@ -8,7 +8,7 @@ import torch
 
 from mmdg_lite.configuration import ConfigurationError, to_dict, write_json
 from mmdg_lite.models.builder import register as register_architecture
-from mmdg_lite.plots.run import command_line, settings
+from mmdg_lite.runs.command import command_line, settings
 from mmdg_lite.regrad.balancing import Moment, balancing_weights
 from mmdg_lite.reproduce.execution import execute_run
 from mmdg_lite.reproduce.grid import TRAINING_NOTEBOOK, plan

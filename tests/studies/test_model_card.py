@@ -4,21 +4,22 @@ import json
 
 import pytest
 
+from mmdg_lite.configuration import REPOSITORY
 from mmdg_lite.results.collect import read_list
 from mmdg_lite.results.marked_text import measured_part
-from mmdg_lite.studies.model_card import ROOT, card_text, measure
+from mmdg_lite.studies.model_card import card_text, measure
 from mmdg_lite.studies.quickstart import ASSETS, RECORD
 
-RUN = ROOT / "figures/scores/full/P1/CPS-to-W/mmdg++/seed0"
+RUN = REPOSITORY / "figures/scores/full/P1/CPS-to-W/mmdg++/seed0"
 
 
 @pytest.fixture(scope="module")
 def report():
-    return json.loads((ROOT / "figures" / "model_card.json").read_text(encoding="utf-8"))
+    return json.loads((REPOSITORY / "figures" / "model_card.json").read_text(encoding="utf-8"))
 
 
 def test_card_and_report_agree(report):
-    assert measured_part(ROOT / "MODEL_CARD.md") == card_text(report)
+    assert measured_part(REPOSITORY / "MODEL_CARD.md") == card_text(report)
 
 
 def test_the_report_is_what_the_committed_scores_give(report):

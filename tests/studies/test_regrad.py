@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmdg_lite.explorers import regrad as regrad_explorer
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.models.builder import build
 from mmdg_lite.plots import regrad as regrad_figures
+from mmdg_lite.regrad import plane
 from mmdg_lite.regrad.balancing import Moment
 from mmdg_lite.regrad.effects import TITLES, available
 from mmdg_lite.regrad.step import ReGrad, Report
@@ -148,10 +148,8 @@ def test_figures_show_every_case_branch_and_rule(plain: Recording) -> None:
     ]
     assert all(len(axes.lines) == 3 for axes in figure.axes)
     two = [
-        regrad_explorer.compare(
-            regrad_explorer.situation(
-                branch="rgb", angle=(0, angle, 0), length=(1, 1, 0), loss=(1, 0.5, 2), certainty=(1, 1, 1)
-            )
+        plane.compare(
+            plane.situation(branch="rgb", angle=(0, angle, 0), length=(1, 1, 0), loss=(1, 0.5, 2), certainty=(1, 1, 1))
         )
         for angle in (40, 140)
     ]

@@ -9,8 +9,20 @@ from hypothesis import strategies as st
 from mmdg_lite.data.dataset import ArrayDataset
 from mmdg_lite.data.synthetic import render
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.studies.coalitions import CHANCE, auc_shapley, auc_values, bootstrap, coalition_scores, every_coalition
-from mmdg_lite.studies.shapley import COALITIONS, name, presence, restricted, shapley_values, weight
+from mmdg_lite.studies.shapley import (
+    CHANCE,
+    COALITIONS,
+    auc_shapley,
+    auc_values,
+    bootstrap,
+    coalition_scores,
+    every_coalition,
+    name,
+    presence,
+    restricted,
+    shapley_values,
+    weight,
+)
 
 R, D, I = MODALITIES  # noqa: E741
 numbers = st.floats(-10, 10)

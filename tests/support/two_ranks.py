@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmdg_lite.attention import CertaintyAttention
 from mmdg_lite.models.outputs import losses
-from mmdg_lite.regrad.projection import Rule
+from mmdg_lite.regrad.rule import Rule
 from mmdg_lite.regrad.step import ReGrad, trainable
 from mmdg_lite.runs.config import RunConfig
 from mmdg_lite.runs.ranks import count, gathered, number, ranks

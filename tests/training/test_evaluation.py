@@ -13,7 +13,7 @@ from mmdg_lite.modality import Modality
 from mmdg_lite.models.builder import build
 from mmdg_lite.models.clip import load_clip
 from mmdg_lite.results.collect import TEST
-from mmdg_lite.runs.scores import read_scores
+from mmdg_lite.runs.scores import read_scores, score_file
 from mmdg_lite.training.evaluation import (
     TEST_MISSING,
     Scored,
@@ -22,7 +22,6 @@ from mmdg_lite.training.evaluation import (
     model_scorer,
     possible_tests,
     score,
-    score_file,
     summarise,
 )
 from mmdg_lite.training.run import train

@@ -12,20 +12,18 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from mmdg_lite.adapters import CrossAdapter
+from mmdg_lite.adapters import CentralDifferenceConv2d, CrossAdapter
 from mmdg_lite.attention import CertaintyAttention
-from mmdg_lite.convolution import CentralDifferenceConv2d
 from mmdg_lite.data.dataset import ArrayDataset
 from mmdg_lite.data.synthetic import render
-from mmdg_lite.dropout_uncertainty import DropoutCertainty
-from mmdg_lite.faults import Released
 from mmdg_lite.models.builder import MMDGPlusPlus
 from mmdg_lite.models.clip import load_clip
 from mmdg_lite.models.divergence import mean_divergence, watched_divergence
 from mmdg_lite.models.outputs import Batch, losses
 from mmdg_lite.prompts import placeholder_positions, tokenize_sentences
-from mmdg_lite.released import released_positions
+from mmdg_lite.released import Released, released_positions
 from mmdg_lite.training.evaluation import batches
+from mmdg_lite.uncertainty import DropoutCertainty
 
 SOURCES = ("C", "P", "S")
 Numbers = dict[str, float]

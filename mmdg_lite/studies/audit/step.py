@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from mmdg_lite.configuration import REPOSITORY
-from mmdg_lite.faults import Released
 from mmdg_lite.modality import Modality
 from mmdg_lite.models.builder import ModelConfig, build
 from mmdg_lite.models.mmdg import MMDG
 from mmdg_lite.models.outputs import losses
-from mmdg_lite.regrad.projection import project
-from mmdg_lite.regrad.rule import regrad
+from mmdg_lite.regrad.rule import project, regrad
 from mmdg_lite.regrad.step import ReGrad
+from mmdg_lite.released import Released
 from mmdg_lite.results.collect import collect
 from mmdg_lite.studies.audit.forward import Numbers, faces, specimen
 

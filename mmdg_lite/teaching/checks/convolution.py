@@ -9,7 +9,7 @@ from einops import einsum, rearrange
 from torch import Tensor
 from torch.nn import functional
 
-from mmdg_lite.convolution import CentralDifferenceConv2d
+from mmdg_lite.adapters import CentralDifferenceConv2d
 from mmdg_lite.teaching.checks.task import Inputs, Task
 
 

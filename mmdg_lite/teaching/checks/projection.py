@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mmdg_lite.regrad import projection
+from mmdg_lite.regrad import rule as rule_module
 from mmdg_lite.teaching.checks.convolution import normal
 from mmdg_lite.teaching.checks.task import Inputs, Task
 
@@ -23,7 +23,7 @@ def draw_pair(rng: np.random.Generator) -> Inputs:
 
 def project(gradient: Tensor, base: Tensor) -> Tensor:
     """T(gradient onto base) by the package."""
-    return projection.project(gradient, base)
+    return rule_module.project(gradient, base)
 
 
 def _parallel(gradient: Tensor, base: Tensor) -> Tensor:
@@ -69,16 +69,16 @@ check_project = Task(
         ),
         "the two cases are exchanged: agreement keeps the parallel part, conflict the orthogonal one": _other_case,
         "where they agree you leave the gradient as it is, which is PCGrad's rule; ReGrad keeps the parallel part": (
-            lambda gradient, base: projection.project(gradient, base, rule="drop")
+            lambda gradient, base: rule_module.project(gradient, base, rule="drop")
         ),
         "gradient and base are exchanged: the result lies along the base, or orthogonal to it": (
-            lambda gradient, base: projection.project(base, gradient)
+            lambda gradient, base: rule_module.project(base, gradient)
         ),
         "the dot product is divided by the base's norm; it takes the squared norm, base . base": _not_squared,
         "the cosine times the base is not the parallel part: (g . b) / (b . b) times the base is": _with_cosine,
         "you divide by gradient . gradient; the parallel part divides by base . base": _divided_by_itself,
         "where they conflict you keep nothing; the orthogonal part remains": (
-            lambda gradient, base: projection.project(gradient, base, rule="keep")
+            lambda gradient, base: rule_module.project(gradient, base, rule="keep")
         ),
         "in conflict the parallel part is subtracted from the gradient, not added": _added,
     },
@@ -143,7 +143,7 @@ check_modulate_pair = Task(
         ),
         "the slow gradient is projected; the fast one is, onto the slow one": (
             lambda project, **inputs: modulate_pair(
-                project=lambda gradient, base: projection.project(base, gradient), **inputs
+                project=lambda gradient, base: rule_module.project(base, gradient), **inputs
             )
         ),
         "the weight is U, not 1 - U: the more certain the fast modality, the more it may say": (

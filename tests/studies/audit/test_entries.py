@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from mmdg_lite.faults import FAULTS, faults
+from mmdg_lite.released import FAULTS, faults
 from mmdg_lite.results.collect import collect
 from mmdg_lite.studies.audit import forward, step
 from mmdg_lite.studies.audit.entries import ENTRIES, Audit

@@ -1,0 +1,73 @@
+"""Figures of the committed results: what notebook 07 shows and figures/ holds."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mmdg_lite.plots.components import effects
+from mmdg_lite.plots.curves import det, hter_by_target, risk_coverage_curves, roc, save, training_balance
+from mmdg_lite.plots.style import new_figure, styled
+from mmdg_lite.results.collect import collect, read_history
+from mmdg_lite.results.comparison import curves, one_run, p1_rows, thresholds_by_method
+from mmdg_lite.results.components import whole
+from mmdg_lite.results.convergence import trainings
+
+
+@styled
+def by_steps(folder: str | Path, *, faces: int) -> Figure:
+    """Lowest validation EER and cross-entropy over the number of steps of trainings on `faces` faces per source.
+
+    A thin line per setting and seed, a thick one for the mean of those that were made with every number of steps.
+    """
+    table = trainings(folder).query("`faces per source` == @faces")
+    figure = new_figure((7.2, 3.0))
+    for axes, column, title in zip(
+        figure.subplots(1, 2),
+        ("EER", "cross-entropy"),
+        ("validation EER, %", "validation cross-entropy, nats"),
+        strict=True,
+    ):
+        for number, (method, part) in enumerate(table.groupby("method")):
+            lines = part.pivot_table(index="steps", columns=["setting", "seed"], values=column)
+            axes.plot(lines.index, lines, color=f"C{number}", linewidth=0.8, alpha=0.5)
+            mean = lines.dropna(axis=1).mean(axis=1)
+            axes.plot(mean.index, mean, color=f"C{number}", marker=".", linewidth=2, label=method)
+        axes.set(title=title, xlabel="steps", xscale="log", ylim=(0, None))
+        axes.set_xticks(sorted(set(table["steps"])), [str(steps) for steps in sorted(set(table["steps"]))])
+        axes.minorticks_off()
+    axes.legend()
+    return figure
+
+
+def figures(frame: pd.DataFrame, out: str | Path, *, seed: int | None = None, method: str = "mmdg++") -> list[Path]:
+    """Write every figure of one profile as SVG: HTER by target on P1; ROC, DET and risk-coverage curves per target;
+    training of `method`; effects of the components where all their combinations were run.
+
+    Returns the files written. Equal scores give equal files.
+    """
+    rows, out = p1_rows(frame), Path(out)
+    written = [save(hter_by_target(rows), out / "P1_hter_by_target.svg")]
+    written.append(save(hter_by_target(rows, metric="hter_at_eer"), out / "P1_hter_at_eer_by_target.svg"))
+    for target in sorted(set(rows["target"])):
+        scores = curves(rows, target, seed=seed)
+        written.append(save(roc(scores), out / f"P1_roc_{target}.svg"))
+        written.append(save(det(scores), out / f"P1_det_{target}.svg"))
+        decided = thresholds_by_method(rows, target, seed=seed)
+        written.append(save(risk_coverage_curves(scores, thresholds=decided), out / f"P1_risk_coverage_{target}.svg"))
+    if method in set(rows["method"]):
+        history = read_history(one_run(rows, method, seed=seed))
+        written.append(save(training_balance(history), out / f"P1_training_{method.replace('+', 'p')}.svg"))
+    if len(whole(rows)):
+        written.append(save(effects(frame), out / "effects.svg"))
+    return written
+
+
+def every_figure(runs: str | Path, out: str | Path) -> list[Path]:
+    """The figures of every profile and kind of data that has runs of P1 below `runs`, a folder each below `out`."""
+    return [
+        path
+        for (profile, data), rows in collect(runs).groupby(["profile", "data"])
+        if len(p1_rows(rows))
+        for path in figures(rows, Path(out) / f"{profile}_{data}")
+    ]

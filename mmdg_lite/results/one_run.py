@@ -1,0 +1,81 @@
+"""Results of one finished run: its validations, its threshold, and its error rates on every test."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmdg_lite.metrics import bootstrap_interval
+from mmdg_lite.results.collect import TEST, list_names, read_history, read_list
+from mmdg_lite.runs.folder import RunFolder
+from mmdg_lite.runs.scores import Scores
+
+
+def validations(run: str | Path) -> pd.DataFrame:
+    """The validation lines of a run, with a column `kept` that is true for the candidate whose parameters tested.
+
+    Trained methods keep the lowest EER, ties broken by cross-entropy; the linear probe the lowest cross-entropy.
+    """
+    looks = read_history(run, event="validation")
+    order = ["loss"] if "strength" in looks else ["eer", "loss"]
+    best = looks.sort_values(order, kind="stable").index[0]
+    return looks.assign(kept=looks.index == best)
+
+
+def test_lists(run: str | Path) -> dict[tuple[str, str], Scores]:
+    """Scores of every test of a run by (target domain, what is missing, "" for nothing), in the files' order."""
+    matches = [match for name in list_names(run) if (match := TEST.fullmatch(name)) is not None]
+    return {(match["target"], match["missing"] or ""): read_list(run, match[0]) for match in matches}
+
+
+def threshold(run: str | Path) -> float:
+    """The threshold that a run fixed on its sources' validation scores."""
+    return float(json.loads(RunFolder(run).result.read_text(encoding="utf-8"))["threshold"])
+
+
+def test_table(run: str | Path) -> pd.DataFrame:
+    """A row per test: error rates in percent, HTER with its 95 % bootstrap interval, worst species by APCER."""
+    at = threshold(run)
+    rows = []
+    for (target, missing), scores in test_lists(run).items():
+        metrics = scores.metrics(threshold=at)
+        low, high = bootstrap_interval(scores.scores, scores.labels, metric="hter", threshold=at)
+        worst = max(metrics.apcer_per_species, key=metrics.apcer_per_species.__getitem__)
+        rows.append(
+            {
+                "target": target,
+                "missing": missing.replace("_", " and ") or "nothing",
+                "HTER": 100 * metrics.hter,
+                "95 % interval": f"{100 * low:.1f} to {100 * high:.1f}",
+                "HTER at EER point": 100 * metrics.hter_at_eer,
+                "AUC": 100 * metrics.auc,
+                "BPCER": 100 * metrics.bpcer,
+                "APCER": 100 * metrics.apcer,
+                "worst species": worst.replace("_", " "),
+            }
+        )
+    return pd.DataFrame(rows).round(2)
+
+
+def run_findings(run: str | Path) -> dict[str, Any]:
+    """The numbers of a finished run that a grid or a test looks at: fractions, averaged over targets."""
+    folder = RunFolder(run)
+    config, result = folder.read_config(), json.loads(folder.result.read_text(encoding="utf-8"))
+    kept = validations(run).query("kept").iloc[0]
+    complete = [result["metrics"][f"test_{letter}"] for letter in config.domains.targets]
+    names = ("hter", "hter_at_eer", "auc", "far", "frr")
+    return {
+        "method": config.method,
+        "protocol": config.protocol,
+        "setting": config.setting,
+        "seed": config.seed,
+        "steps": result["steps"],
+        "kept_step": int(kept["step"]),
+        "seconds": result["seconds"],
+        "threshold": result["threshold"],
+        "validation_eer": result["metrics"]["validation"]["eer"],
+        **{name: float(np.mean([metrics[name] for metrics in complete])) for name in names},
+        "hter_per_test": {name: metrics["hter"] for name, metrics in result["metrics"].items() if name != "validation"},
+    }
