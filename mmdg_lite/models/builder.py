@@ -19,6 +19,7 @@ __all__ = [
     "ARCHITECTURES",
     "MMDG",
     "AdapterKind",
+    "Architecture",
     "Builder",
     "MMDGPlusPlus",
     "ModelConfig",
@@ -64,12 +65,32 @@ Builder = Callable[[CLIP, ModelConfig], MultimodalModel]
 """From a pre-trained CLIP and the configuration to the model; PyTorch's global CPU generator is seeded already."""
 
 
-def register(name: str, builder: Builder) -> None:
+@dataclass(frozen=True)
+class Architecture:
+    """A kind of model.
+
+    builder: makes it.
+    whole_batch: why its training step needs a whole batch, as the end of a sentence; such a model is trained neither in
+        micro-batches nor by several ranks. Empty: its losses are means over samples, and parts of a batch will do.
+    """
+
+    builder: Builder
+    whole_batch: str = ""
+
+
+def register(name: str, builder: Builder, *, whole_batch: str = "") -> None:
     """Add an architecture under a name that `ModelConfig.architecture` and `Method.architecture` can then give.
 
-    Raises `ValueError` if the name is taken, or no name for a folder.
+    Args:
+        name: of the architecture.
+        builder: makes the model.
+        whole_batch: why a batch cannot be divided, such as "SSDG compares the samples of a whole batch"; see
+            `Architecture`.
+
+    Raises:
+        ValueError: the name is taken, or no name for a folder.
     """
-    add(ARCHITECTURES, name, builder, what="architecture")
+    add(ARCHITECTURES, name, Architecture(builder, whole_batch), what="architecture")
 
 
 def build(config: ModelConfig) -> MultimodalModel:
@@ -80,7 +101,7 @@ def build(config: ModelConfig) -> MultimodalModel:
     clip = load_clip(config.clip, checkpoint=config.clip_checkpoint)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)
-        return find(ARCHITECTURES, config.architecture, what="architecture")(clip, config)
+        return find(ARCHITECTURES, config.architecture, what="architecture").builder(clip, config)
 
 
 def _mmdgpp(clip: CLIP, config: ModelConfig) -> MMDGPlusPlus:
@@ -117,4 +138,7 @@ def _mmdg(clip: CLIP, config: ModelConfig) -> MMDG:
     )
 
 
-ARCHITECTURES: dict[str, Builder] = {"mmdg++": _mmdgpp, "mmdg": _mmdg}
+ARCHITECTURES: dict[str, Architecture] = {
+    "mmdg++": Architecture(_mmdgpp),
+    "mmdg": Architecture(_mmdg, whole_batch="MMDG moves its prototypes by the class means of a whole batch"),
+}

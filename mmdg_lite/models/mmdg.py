@@ -120,6 +120,7 @@ class MMDG(MultimodalModel):
             }
         )
         self.prototypes = SingleSidePrototypes(1 + len(self.source_domains), view.width, momentum=momentum)
+        self._last: tuple[Tensor, Tensor, Tensor] | None = None  # features, classes and presence of the training batch
         self.head = nn.Linear(len(MODALITIES) * view.width, 2)
         mean, std, trunk_mean, trunk_std = (
             torch.tensor(values)[:, None, None]  # each 3 x 1 x 1
@@ -186,10 +187,11 @@ class MMDG(MultimodalModel):
             present=present,
         )
 
-    @torch.no_grad()
-    def update_prototypes(self, output: Output, batch: Batch) -> None:
-        """Move the prototypes towards the batch's class means (MMDG paper, eq. 6). Called after every training step."""
-        self.prototypes.update(output.features.detach(), self._classes(batch), output.present)
+    def after_step(self) -> None:
+        """Move the prototypes towards the class means of the last training batch (MMDG paper, eq. 6)."""
+        if self._last is not None:
+            self.prototypes.update(*self._last)
+            self._last = None
 
     def _block(
         self, layer: int, present: Tensor, sampling: Sampling, generator: torch.Generator | None, x: Tensor
@@ -225,14 +227,12 @@ class MMDG(MultimodalModel):
         """Minus the distances to the prototypes, B x 3 x classes; zeros for a modality that has no prototype at all."""
         precise = features.to(torch.promote_types(features.dtype, torch.float32))
         if self.training and batch.get("label") is not None:
-            classes = self._classes(batch)
+            classes = class_targets(batch["label"], batch["domain"], 1 + len(self.source_domains))
+            self._last = features.detach(), classes, present
             unseen = present & ~self.prototypes.seen.T[classes]  # B x 3
             self.prototypes.update(precise.detach(), classes, unseen)
         logits = self.prototypes.logits(precise)
         return torch.where(self.prototypes.seen.any(dim=1)[:, None], logits, torch.zeros_like(logits))
-
-    def _classes(self, batch: Batch) -> Tensor:
-        return class_targets(batch["label"], batch["domain"], 1 + len(self.source_domains))
 
     def _randomness(self) -> tuple[Sampling, torch.Generator | None]:
         """How the uncertainty is drawn in this forward pass, and from what."""

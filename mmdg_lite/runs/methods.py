@@ -23,6 +23,8 @@ class Method:
     prompts: PromptKind = "asymmetric"
     rule: str = "regrad"
     train_tokens: bool = True
+    balanced_batches: bool = False  # live faces and attacks of each source domain in equal numbers
+    views: int = 1  # augmented views of a training sample: 1, or 2 (see `modality.second_view`)
 
 
 METHODS: dict[str, Method] = {

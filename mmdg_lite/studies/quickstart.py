@@ -244,9 +244,10 @@ def ship(run: str | Path, *, folder: str | Path = ASSETS) -> tuple[Path, Path]:
 
 def _joined(outputs: Sequence[Output]) -> Output:
     """Outputs of several batches as that of one."""
+    modality_logits = [output.modality_logits for output in outputs if output.modality_logits is not None]
     return Output(
         logits=torch.cat([output.logits for output in outputs]),
-        modality_logits=torch.cat([output.modality_logits for output in outputs]),
+        modality_logits=torch.cat(modality_logits) if modality_logits else None,
         features=torch.cat([output.features for output in outputs]),
         certainty=torch.cat([output.certainty for output in outputs]),
         token_certainty=tuple(

@@ -107,7 +107,7 @@ def look(
         on_device = to_device(dict(batch), device)
         output = model(on_device)
         made = losses(output, on_device)
-        weighted = [None if loss is None else model.modality_weight * loss for loss in made.modalities]
+        weighted = made.weighted(model.modality_weight)
         balance.step(weighted, made.total, model.branches(), output.mean_certainty())
     model.zero_grad()
     model.train(mode)

@@ -21,7 +21,7 @@ from mmdg_lite.runs.config import TrainingConfig
 from mmdg_lite.runs.ranks import count
 from mmdg_lite.training.evaluation import to_device
 from mmdg_lite.training.joint_step import Joint
-from mmdg_lite.training.step import Made, forward, passes
+from mmdg_lite.training.step import forward, passes
 
 T = TypeVar("T")
 Recorder = Callable[[Callable[[], T], torch.Generator], tuple[T, Callable[[], None]]]
@@ -76,13 +76,13 @@ class GraphedPasses:
         *,
         device: torch.device,
         settings: TrainingConfig,
-        recorder: Recorder[Made] = record,
+        recorder: Recorder[Joint] = record,
     ) -> None:
         self.model, self.parameters, self.device, self.settings = model, parameters, device, settings
         self.recorder = recorder
         self.recorded: dict[bool, _Recorded] = {}  # by whether the losses' gradients are taken apart
 
-    def __call__(self, batch: dict[str, Any], *, apart: bool) -> Made:
+    def __call__(self, batch: dict[str, Any], *, apart: bool) -> Joint:
         """Losses, certainties and gradients of a batch; see `passes`."""
         if len(batch["label"]) != self.settings.batch_size or not bool(batch["present"].any(dim=0).all()):
             return passes(self.model, self.parameters, batch, device=self.device, settings=self.settings, apart=apart)
@@ -102,23 +102,23 @@ class GraphedPasses:
         generator.set_state(state)
         return _Recorded(given, made, replay)
 
-    def _passes(self, given: Batch, apart: bool) -> Made:
+    def _passes(self, given: Batch, apart: bool) -> Joint:
         """What is recorded: the plain step of one process and one part."""
         with forward(self.model, given, self.device, self.settings) as (output, made):
-            weighted = [None if loss is None else self.model.modality_weight * loss for loss in made.modalities]
+            weighted = made.weighted(self.model.modality_weight)
             gradients = gradients_by_loss(weighted, made.total, self.parameters, apart=apart)
         r, d, i = (None if loss is None else loss.detach() for loss in made.modalities)
         known = replace(made, total=made.total.detach(), modalities=(r, d, i))
-        return Joint(known, [value.detach() for value in output.mean_certainty()], gradients), output, given
+        return Joint(known, [value.detach() for value in output.mean_certainty()], gradients)
 
 
 class _Recorded:
     """One recording: where a batch has to be put, where the results lie, and what computes them."""
 
-    def __init__(self, given: Batch, made: Made, replay: Callable[[], None]) -> None:
+    def __init__(self, given: Batch, made: Joint, replay: Callable[[], None]) -> None:
         self.given, self.made, self.replay = given, made, replay
 
-    def __call__(self, batch: dict[str, Any]) -> Made:
+    def __call__(self, batch: dict[str, Any]) -> Joint:
         for name, place in self.given.items():
             place.copy_(batch[name], non_blocking=True)
         self.replay()

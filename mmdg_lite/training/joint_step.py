@@ -49,6 +49,7 @@ class JointStep:
         self._sums = torch.zeros(7, dtype=self.sizes.dtype, device=self.sizes.device)
         self._gradients: list[LossGradients] = []
         self._precision = torch.float32
+        self._of_modalities = False  # whether the method has modality losses
 
     @property
     def size(self) -> int:
@@ -68,16 +69,18 @@ class JointStep:
         certainty = torch.stack(output.mean_certainty()).detach().to(zero)  # 3
         self._sums += torch.cat([means * own, certainty * own[1:]])
         self._precision = losses.total.dtype
-        total, *modalities = parts
+        self._of_modalities |= any(loss is not None for loss in losses.modalities)
+        total, r, d, i = parts
         assert total is not None
-        weighted = [None if part is None else self.modality_weight * part for part in modalities]
+        weighted = Losses(total, (r, d, i)).weighted(self.modality_weight)
         made = gradients_by_loss(weighted, total, self.parameters, apart=self.apart)
         self._gradients = [_add(*pair) for pair in zip(self._gradients, made, strict=True)] if self._gradients else made
 
     def together(self) -> Joint:
-        """The step as a whole, the same on every rank. A loss of which no part has a sample is None."""
+        """The step as a whole, the same on every rank. A loss that no part has is None."""
         means = sum_in_place(self._sums) / torch.cat([self.sizes, self.sizes[1:]]).clamp(min=1)  # 7
-        there = self.sizes.tolist()
+        samples, *with_modality = self.sizes.tolist()
+        there = [samples, *(size if self._of_modalities else 0 for size in with_modality)]
         total, r, d, i = (
             mean.to(self._precision) if size else None for mean, size in zip(means[:4], there, strict=True)
         )

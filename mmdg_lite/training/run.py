@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmdg_lite.configuration import write_json
 from mmdg_lite.data.dataset import FaceDataset
-from mmdg_lite.runs.config import UNDIVIDED, RunConfig, resolve_device
+from mmdg_lite.runs.config import RunConfig, resolve_device
 from mmdg_lite.runs.environment import peak_memory
 from mmdg_lite.runs.folder import RunFolder
 from mmdg_lite.runs.methods import method
@@ -80,8 +80,8 @@ def _check_ranks(config: RunConfig) -> None:
         return
     if method(config.method).kind == "linear_probe":
         raise ValueError(f"method {config.method!r} is solved by one process, not trained; start it without torchrun")
-    if not config.divisible:
-        raise ValueError(f"method {config.method!r} cannot be trained by {started()} ranks: {UNDIVIDED}")
+    if config.undivided:
+        raise ValueError(f"method {config.method!r} cannot be trained by {started()} ranks: {config.undivided}")
 
 
 def _test(

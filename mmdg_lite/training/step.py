@@ -18,10 +18,8 @@ from mmdg_lite.runs.ranks import count, number
 from mmdg_lite.training.evaluation import autocast, to_device
 from mmdg_lite.training.joint_step import Joint, JointStep
 
-Made = tuple[Joint, Output, Batch]
-"""A step as a whole, and output and batch of its last part on the device."""
-Passes = Callable[..., Made]
-"""`passes` of a model: (this rank's samples, apart=...) to what they give."""
+Passes = Callable[..., Joint]
+"""`passes` of a model: (this rank's samples, apart=...) to the step as a whole."""
 
 
 def passes(
@@ -32,7 +30,7 @@ def passes(
     device: torch.device,
     settings: TrainingConfig,
     apart: bool,
-) -> Made:
+) -> Joint:
     """Losses, certainties and gradients of a step over all ranks.
 
     Args:
@@ -54,7 +52,7 @@ def passes(
         generator.set_state(state)  # every part draws what the whole batch needs
         with generator.only(places[own], step.size), forward(model, given, device, settings) as (output, made):
             step.add(made, output)
-    return step.together(), output, given
+    return step.together()
 
 
 def try_passes(
@@ -68,22 +66,29 @@ def try_passes(
     """Forward and backward passes over a batch, in this process alone, for their memory only."""
     balance = ReGrad(rule=regrad.rule, released=regrad.faults)
     with forward(model, to_device(batch, device), device, settings) as (output, made):
-        balance.step(made.modalities, made.total, model.branches(), output.mean_certainty())
+        weighted = made.weighted(model.modality_weight)
+        balance.step(weighted, made.total, model.branches(), output.mean_certainty())
 
 
 @contextmanager
 def forward(
     model: MultimodalModel, batch: Batch, device: torch.device, settings: TrainingConfig
 ) -> Iterator[tuple[Output, Losses]]:
-    """Output and losses of a batch that is on the device, with whatever the settings add to the total loss.
+    """Output and losses of a batch that is on the device; its total loss is what the optimiser gets.
+
+    total = head_weight * (cross-entropy of the head) + `extra_loss` of the model + uncertainty_kl * divergence
 
     Backward passes belong inside: they may run parts of the forward pass again, under the same watch.
     """
     with watched_divergence(model, wanted=settings.uncertainty_kl > 0) as watch:
         with autocast(device, settings.precision):
             output = model(batch)
+            watch.closed = True
             made = losses(output, batch, static=model.static)
-        watch.closed = True
+            extra = model.extra_loss(output, batch)
+        total = model.head_weight * made.total
+        if extra is not None:
+            total = total + extra
         if settings.uncertainty_kl:
-            made = replace(made, total=made.total + settings.uncertainty_kl * mean_divergence(watch))
-        yield output, made
+            total = total + settings.uncertainty_kl * mean_divergence(watch)
+        yield output, replace(made, total=total)

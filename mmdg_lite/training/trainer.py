@@ -222,6 +222,8 @@ class Trainer:
             drop_last=len(dataset) >= settings.batch_size,
             start_batch=start,
             share=(number(), count()),
+            balanced=settings.balanced_batches,
+            views=settings.views,
             pin_memory=self.device.type == "cuda",
         )
 
@@ -238,7 +240,7 @@ class Trainer:
         fitting = largest_that_fits(lambda some: self._try_step(batch, some), math.ceil(size / parts))
         if fitting is None:
             cure = "not even one sample fits"
-        elif self.config.divisible:
+        elif not self.config.undivided:
             cure = f"batches of {fitting} fit: go on with training.accumulate={math.ceil(size / fitting)}"
         else:
             cure = f"batches of {fitting} fit (training.batch_size), which is another run in another folder"
@@ -258,17 +260,19 @@ class Trainer:
         """
         settings = self.config.training
         self.model.train()
-        joint, output, given = self.passes(batch, apart=self.regrad.takes_apart)
+        self.model.progress = self.step / settings.steps
+        joint = self.passes(batch, apart=self.regrad.takes_apart)
         if fault := loss_fault(joint.losses):
             return self._skip(fault, batch["id"])
-        weighted = [None if loss is None else self.model.modality_weight * loss for loss in joint.losses.modalities]
+        weighted = joint.losses.weighted(self.model.modality_weight)
         report = self.regrad.apply(joint.gradients, weighted, self.branches, joint.certainty)
         if fault := gradient_fault(self.branches):
             return self._skip(fault, batch["id"])
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * self._rate(self.step)
         self.optimiser.step()
-        self.model.update_prototypes(output, given)
+        with torch.no_grad():
+            self.model.after_step()
         self.step += 1
         return training_record(self.step, joint, report)
 
