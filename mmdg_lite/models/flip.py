@@ -23,19 +23,19 @@ SPOOF_PROMPTS = (
     "a fake human face",
     "a presentation attack",
     "a spoof face",
-    "a picture of a printed, replayed or masked face",
-    "a false face of paper or plastic",
+    "a picture of a replayed face",
+    "a false face of plastic",
     "an imitation of a face",
 )
 LIVE_PROMPTS = (
     "a real human face",
     "the face of a live person",
     "a bona fide face",
-    "a picture of a real living person",
+    "a picture of a genuine person",
     "a true face of skin",
     "a genuine face",
 )
-"""Our wording, in words that the tiny CLIP knows; the paper also has six of each."""
+"""Our wording, in words that the tiny CLIP was trained on; the paper also has six of each."""
 
 
 class FLIP(Peer):

@@ -19,7 +19,7 @@ def quick_gelu(x):
 def test_by_hand():
     """Width and bottleneck of 1, a convolution that passes RGB on, a gate of one half, all tokens 1.
 
-    h = QuickGELU(1) = 0.84580; half of it 0.42290; QuickGELU of that 0.28450, for every modality.
+    h = QuickGELU(1) = 0.84580; half of it 0.42290; QuickGELU of that 0.28442, for every modality.
     """
     adapter = AdaptiveMultimodalAdapter(1, dim=1).eval()
     with torch.no_grad():
@@ -31,7 +31,7 @@ def test_by_hand():
         x = torch.full((3, 1, 5, 1), 7.0)
         x[0] = 1.0
         update = adapter(x, torch.ones(1, 3, dtype=torch.bool))
-    assert quick_gelu(0.5 * quick_gelu(1.0)) == pytest.approx(0.2844, abs=1e-4)
+    assert quick_gelu(0.5 * quick_gelu(1.0)) == pytest.approx(0.28442, abs=1e-5)
     torch.testing.assert_close(update, torch.full((3, 1, 5, 1), float(quick_gelu(0.5 * quick_gelu(1.0)))))
 
 

@@ -29,7 +29,7 @@ def test_live_faces_count_in_full():
 
 
 def test_the_ends_of_the_scale():
-    """Both sure: nothing is left to learn. The other blind: plain cross-entropy. Both wrong: finite, with its gradient."""
+    """Both sure: nothing is left to learn. The other blind: plain cross-entropy. Both wrong: finite."""
     assert focal(1.0, 1.0) == 0
     assert focal(0.8, 0.0) == pytest.approx(-math.log(0.8), abs=1e-6)
     log_p, log_q = (torch.tensor(-200.0, requires_grad=True) for _ in range(2))

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from mmdg_lite.modality import second_view
-from mmdg_lite.models.clip import load_clip
+from mmdg_lite.models.clip import encode_text, load_clip, tokenize
 from mmdg_lite.models.flip import FLIP, LIVE_PROMPTS, SPOOF_PROMPTS, similarity
 from mmdg_lite.models.peer import joined
 from mmdg_lite.models.peer_losses import simclr
@@ -49,8 +49,6 @@ def test_the_shipped_clip_encodes_the_prompts():
     clip = load_clip("tiny")
     model = FLIP(clip, ("C", "P"))
     assert model.prompts_encoded.shape == (2, 6, 128)
-    from mmdg_lite.models.clip import encode_text, tokenize
-
     with torch.no_grad():
         second_live = encode_text(clip, tokenize(LIVE_PROMPTS[1]))[0]
     torch.testing.assert_close(model.prompts_encoded[1, 1], second_live, atol=1e-5, rtol=1e-5)

@@ -112,7 +112,7 @@ def test_steps_lower_the_loss_and_leave_clip_alone(name):
         optimiser.step()
         with torch.no_grad():
             model.after_step()
-    assert float(losses(evaluated(model, given), given).total) < 0.7 * first
+    assert float(losses(evaluated(model, given), given).total) < 0.8 * first
     assert all(torch.equal(value, frozen[key]) for key, value in model.clip.state_dict().items())
     assert not model.clip.training
 

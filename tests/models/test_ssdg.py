@@ -13,7 +13,7 @@ LABEL, DOMAIN = torch.tensor([1, 1, 0, 0]), torch.tensor([0, 1, 0, 0])
 
 
 def features():
-    """RGB alone, one-hot: live faces of two domains at a right angle, two spoofs of the first where its live face is."""
+    """RGB alone, one-hot: live faces of two domains at a right angle, two spoofs where the first is."""
     made = torch.zeros(4, 3, 12)
     made[[0, 2, 3], 0, 0] = 5.0
     made[1, 0, 1] = 2.0

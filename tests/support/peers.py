@@ -43,10 +43,11 @@ def peer(name: str, **options: Any) -> Any:
 
 
 def two_views(size: int = 12, **options: Any) -> Batch:
-    """A batch of `tiny.batch` with a second view of each sample: other images, the same presence."""
+    """A batch of `tiny.batch` with a second view of each sample: its images with noise, the same presence."""
     first, other = batch(size, **options), batch(size, seed=1)
     present = first.setdefault("present", torch.ones(size, 3, dtype=torch.bool))
-    return first | {SECOND + name: other[name] for name in ("rgb", "depth", "infrared")} | {f"{SECOND}present": present}
+    views = {SECOND + name: first[name] + 0.2 * other[name] for name in ("rgb", "depth", "infrared")}
+    return first | views | {f"{SECOND}present": present}
 
 
 def output_of(features: torch.Tensor, present: torch.Tensor | None = None) -> Output:
