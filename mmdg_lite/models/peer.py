@@ -21,7 +21,7 @@ from mmdg_lite.registry import AdapterKind
 
 @dataclass(frozen=True)
 class PeerConfig:
-    """Settings of the peers, with their papers' values as defaults."""
+    """Settings of the peers, with their papers' values as defaults unless stated otherwise."""
 
     temperature: float = 0.1  # of the contrastive losses of FLIP-MCL and of SA-FAS
     triplet_weight: float = 2.0  # SSDG
@@ -33,7 +33,7 @@ class PeerConfig:
     branch_weight: float = 0.5  # CMFL: of the single modalities' losses; the joint head's has the rest
     focus: float = 3.0  # CMFL: exponent gamma
     bottleneck_dropout: float = 0.1  # AMA
-    modality_dropout: float = 0.3  # Flex-Modal: of depth and of infrared in training
+    modality_dropout: float = 0.3  # Flex-Modal: of depth and of infrared in training; ours, as in protocol P5
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
