@@ -14,7 +14,9 @@ DESCRIPTION = (
     "python -m data_prep verify checks. python -m mmdg_lite train makes a run: a folder with its configuration, its "
     "metrics over time, the best checkpoint, and the score of every validation and test sample. python -m mmdg_lite "
     "evaluate scores test lists again with a finished run's model. python -m mmdg_lite tables makes tables and "
-    "figures from the stored scores. python -m mmdg_lite reproduce trains every run of a grid and makes the tables."
+    "figures from the stored scores. python -m mmdg_lite reproduce trains every run of a grid and makes the tables. "
+    "Beside it, two pairs of distributions of scores: the threshold chosen on the sources' validation lists is "
+    "applied to the target's test list."
 )
 VARIANTS = {
     "preparation": ("data preparation", {"sources", "data_prep", "common_form", "verify"}),
