@@ -140,7 +140,9 @@ def balanced_order(
             kind = "attacks" if number % 2 else "live faces"
             raise ValueError(f"balanced batches need {kind} of domain {source_domains[number // 2]}, which has none")
     if batch_size < len(groups):
-        raise ValueError(f"balanced batches of {len(groups)} groups need a batch_size of as many, got {batch_size}")
+        raise ValueError(
+            f"balanced batches of {len(groups)} groups need a batch_size of at least {len(groups)}, got {batch_size}"
+        )
     each, left_over = divmod(batch_size, len(groups))
     sequences = [_endless(group, dataset.keys[group], seed=seed, epoch=epoch) for group in groups]
     rows: list[int] = []

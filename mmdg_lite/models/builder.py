@@ -1,4 +1,4 @@
-"""The models by name: what a configuration says of one, and building it. `register` adds one of your own."""
+"""The models by name: what a configuration says of one, and building it. `register_model` adds one of your own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,6 +35,7 @@ __all__ = [
     "Stream",
     "build",
     "register",
+    "register_model",
 ]
 
 
@@ -88,7 +89,7 @@ class Architecture:
     whole_batch: str = ""
 
 
-def register(name: str, builder: Builder, *, whole_batch: str = "") -> None:
+def register_model(name: str, builder: Builder, *, whole_batch: str = "") -> None:
     """Add an architecture under a name that `ModelConfig.architecture` and `Method.architecture` can then give.
 
     Args:
@@ -101,6 +102,9 @@ def register(name: str, builder: Builder, *, whole_batch: str = "") -> None:
         ValueError: the name is taken, or no name for a folder.
     """
     add(ARCHITECTURES, name, Architecture(builder, whole_batch), what="architecture")
+
+
+register = register_model  # its name until version 0.2, which plugins use
 
 
 def build(config: ModelConfig) -> MultimodalModel:

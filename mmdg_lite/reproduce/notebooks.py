@@ -1,6 +1,5 @@
 """Runs notebooks with this very interpreter, and cleans executed ones so that they can be committed."""
 
-import argparse
 import ast
 import copy
 import json
@@ -205,20 +204,3 @@ def refresh(paths: Sequence[Path], *, out: Path, parameters: Mapping[str, Any] |
         partial = path.with_suffix(".partial")
         nbformat.write(book, partial)
         partial.replace(path)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m mmdg_lite.reproduce.notebooks FOLDER [NAME ...]`: execute and clean in place."""
-    parser = argparse.ArgumentParser(prog="python -m mmdg_lite.reproduce.notebooks", description=main.__doc__)
-    parser.add_argument("folder", type=Path, help="folder of numbered notebooks")
-    parser.add_argument("names", nargs="*", help="only those whose name begins so, for example 00 06 (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("runs/notebooks"), help="where executed copies go")
-    options = parser.parse_args(arguments)
-    chosen = [p for p in numbered(options.folder) if not options.names or p.name.startswith(tuple(options.names))]
-    if not chosen:
-        parser.error(f"no such numbered notebook in {options.folder}")
-    refresh(chosen, out=options.out)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """The methods by name: MMDG++, its parts taken away, other balancing rules in ReGrad's place, MMDG, the baselines, and
 the peers: other papers' methods on the same frozen trunk.
 
-`register` adds one of your own.
+`register_method` adds one of your own.
 """
 
 from collections.abc import Iterable
@@ -114,8 +114,11 @@ def method(name: str) -> Method:
     return find(METHODS, name, what="method")
 
 
-def register(name: str, method: Method) -> None:
+def register_method(name: str, method: Method) -> None:
     """Add a method under a name. Raises `ValueError` if a method or group has it, or it is no name for a folder."""
     if name in (*GROUPS, ALL):
         raise ValueError(f"{name!r} is a group of methods; choose another name")
     add(METHODS, name, method, what="method")
+
+
+register = register_method  # its name until version 0.2, which plugins use

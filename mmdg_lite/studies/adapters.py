@@ -24,7 +24,6 @@ from mmdg_lite.data.synthetic import Faces
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.models.builder import MMDGPlusPlus
 from mmdg_lite.models.clip import describe, normalise
-from mmdg_lite.plots.style import NAMES
 from mmdg_lite.runs.scores import Scores
 from mmdg_lite.speed.quick_gelu import quick_gelu
 from mmdg_lite.studies.quickstart import Answer, Quickstart
@@ -77,7 +76,7 @@ def corruption_auc(
             auc, control = _auc_per_face(after, spoilt, untouched), _auc_per_face(clean, spoilt, untouched)
             rows.append(
                 {
-                    "modality": NAMES[modality.value],
+                    "modality": modality.title,
                     "kind": kind,
                     "auc": float(auc.mean()),
                     "auc_untouched": float(control.mean()),
@@ -114,7 +113,7 @@ def attention_entropy(shipped: Quickstart, faces: Faces) -> pd.DataFrame:
                 certainty, scaled, unscaled = _entropies(adapter, tokens[receiver.index], tokens[sender.index])
                 columns = {"certainty": certainty, "entropy": scaled, "entropy_unscaled": unscaled}
                 frame = pd.DataFrame({name: column.flatten().cpu().numpy() for name, column in columns.items()})
-                frames.append(frame.assign(layer=layer, receiver=NAMES[receiver.value], sender=NAMES[sender.value]))
+                frames.append(frame.assign(layer=layer, receiver=receiver.title, sender=sender.title))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -21,7 +21,7 @@ from mmdg_lite.runs.config import TrainingConfig
 from mmdg_lite.runs.ranks import count
 from mmdg_lite.training.evaluation import to_device
 from mmdg_lite.training.joint_step import Joint
-from mmdg_lite.training.step import forward, passes
+from mmdg_lite.training.step import forward
 
 T = TypeVar("T")
 Recorder = Callable[[Callable[[], T], torch.Generator], tuple[T, Callable[[], None]]]
@@ -59,13 +59,16 @@ def check_graphs(device: torch.device) -> None:
 
 
 class GraphedPasses:
-    """`training_step.passes` by a recorded graph for whole batches, and without one for all others.
+    """Forward and backward passes of whole batches by a recorded graph.
 
-    A batch that is smaller, or in which no sample has one of the modalities, is another sequence of operations and
-    goes the plain way. What comes back lies where the next call puts its own.
+    A batch that is smaller, or in which no sample has one of the modalities, is another sequence of operations: it is
+    left to the plain way. What comes back lies where the next call puts its own.
 
     Args:
-        model, parameters, device, settings: see `passes`.
+        model: in training mode.
+        parameters: what is differentiated.
+        device: a CUDA device.
+        settings: of the training.
         recorder: `record`, or what stands in for it.
     """
 
@@ -82,10 +85,13 @@ class GraphedPasses:
         self.recorder = recorder
         self.recorded: dict[bool, _Recorded] = {}  # by whether the losses' gradients are taken apart
 
-    def __call__(self, batch: dict[str, Any], *, apart: bool) -> Joint:
-        """Losses, certainties and gradients of a batch; see `passes`."""
+    def __call__(self, batch: dict[str, Any], *, apart: bool) -> Joint | None:
+        """Losses, certainties and gradients of a batch; None if it has to go the plain way.
+
+        `apart`: see `gradients_by_loss`.
+        """
         if len(batch["label"]) != self.settings.batch_size or not bool(batch["present"].any(dim=0).all()):
-            return passes(self.model, self.parameters, batch, device=self.device, settings=self.settings, apart=apart)
+            return None
         check_present(batch["present"])
         class_targets(batch["label"], batch["domain"], 1 + len(self.model.source_domains))
         if apart not in self.recorded:

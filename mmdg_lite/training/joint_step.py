@@ -32,7 +32,7 @@ class JointStep:
     Args:
         present: B x 3 bools, of all samples of this step that this process holds.
         parameters: what is differentiated.
-        modality_weight: weight of each modality's loss beside the total loss, in the gradients.
+        weight: of each modality's loss beside the total loss, in the gradients.
         apart: take the four losses' gradients apart, see `gradients_by_loss`.
     """
 
@@ -41,10 +41,10 @@ class JointStep:
         present: Tensor,
         parameters: Sequence[nn.Parameter],
         *,
-        modality_weight: float = 1.0,
+        weight: float = 1.0,
         apart: bool = True,
     ) -> None:
-        self.parameters, self.modality_weight, self.apart = parameters, modality_weight, apart
+        self.parameters, self.weight, self.apart = parameters, weight, apart
         self.sizes = sum_in_place(_sizes(present))  # 4
         self._sums = torch.zeros(7, dtype=self.sizes.dtype, device=self.sizes.device)
         self._gradients: list[LossGradients] = []
@@ -72,7 +72,7 @@ class JointStep:
         self._of_modalities |= any(loss is not None for loss in losses.modalities)
         total, r, d, i = parts
         assert total is not None
-        weighted = Losses(total, (r, d, i)).weighted(self.modality_weight)
+        weighted = Losses(total, (r, d, i)).weighted(self.weight)
         made = gradients_by_loss(weighted, total, self.parameters, apart=self.apart)
         self._gradients = [_add(*pair) for pair in zip(self._gradients, made, strict=True)] if self._gradients else made
 
@@ -85,7 +85,8 @@ class JointStep:
             mean.to(self._precision) if size else None for mean, size in zip(means[:4], there, strict=True)
         )
         assert total is not None
-        return Joint(Losses(total, (r, d, i)), list(means[4:].to(self._precision).unbind()), self._summed())
+        gradients, self._gradients = self._summed(), []
+        return Joint(Losses(total, (r, d, i)), list(means[4:].to(self._precision).unbind()), gradients)
 
     def _summed(self) -> list[LossGradients]:
         """The gradients summed over the ranks, in one exchange; None where no rank has one."""

@@ -1,14 +1,13 @@
-"""The forward and backward passes of one training step: of a whole batch, or of its parts, one after the other."""
+"""The parts of one training step: micro-batches, their forward pass and losses, and a trial of its memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from mmdg_lite.draws import BatchGenerator
 from mmdg_lite.models.divergence import mean_divergence, watched_divergence
 from mmdg_lite.models.multimodal import MultimodalModel
 from mmdg_lite.models.outputs import Batch, Losses, Output, losses
@@ -16,43 +15,23 @@ from mmdg_lite.regrad.step import ReGrad
 from mmdg_lite.runs.config import TrainingConfig
 from mmdg_lite.runs.ranks import count, number
 from mmdg_lite.training.evaluation import autocast, to_device
-from mmdg_lite.training.joint_step import Joint, JointStep
-
-Passes = Callable[..., Joint]
-"""`passes` of a model: (this rank's samples, apart=...) to the step as a whole."""
 
 
-def passes(
-    model: MultimodalModel,
-    parameters: list[nn.Parameter],
-    batch: dict[str, Any],
-    *,
-    device: torch.device,
-    settings: TrainingConfig,
-    apart: bool,
-) -> Joint:
-    """Losses, certainties and gradients of a step over all ranks.
+def micro_batches(
+    batch: dict[str, Any], parts: int, *, size: int, device: torch.device
+) -> Iterator[tuple[Batch, Tensor]]:
+    """Parts of this rank's samples, on the device, and the places of each part's samples in the whole batch.
 
     Args:
-        model: in training mode, with a `BatchGenerator`.
-        parameters: what is differentiated.
         batch: this rank's samples: of the whole batch those at places r, r + R, ... for rank r of R.
+        parts: how many parts, at most; none is empty.
+        size: samples of the whole batch.
         device: where to compute.
-        settings: how.
-        apart: see `backward.gradients_by_loss`.
     """
-    generator = model.generator
-    assert isinstance(generator, BatchGenerator)
-    step = JointStep(batch["present"].to(device), parameters, modality_weight=model.modality_weight, apart=apart)
-    places = torch.arange(number(), step.size, count(), device=device)  # in the whole batch
-    parts, state = min(settings.accumulate, len(places)), generator.get_state()
-    for part in range(parts):
+    places = torch.arange(number(), size, count(), device=device)
+    for part in range(parts := min(parts, len(places))):
         own = slice(part, None, parts)
-        given = to_device({name: values[own] for name, values in batch.items()}, device)
-        generator.set_state(state)  # every part draws what the whole batch needs
-        with generator.only(places[own], step.size), forward(model, given, device, settings) as (output, made):
-            step.add(made, output)
-    return step.together()
+        yield to_device({name: values[own] for name, values in batch.items()}, device), places[own]
 
 
 def try_passes(

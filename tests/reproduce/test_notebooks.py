@@ -10,6 +10,7 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from mmdg_lite.__main__ import main
 from mmdg_lite.reproduce import notebooks
 
 
@@ -108,11 +109,10 @@ def test_a_users_own_kernel_called_python3_is_passed_over(tmp_path, monkeypatch)
 def test_refresh_puts_the_cleaned_result_in_place(tmp_path, monkeypatch):
     source = written(tmp_path / "03_x.ipynb", "print(number + 10)")
     monkeypatch.chdir(tmp_path)
-    notebooks.main([".", "03", "--out", "executed"])
+    assert main(["notebooks", "03", "--folder", ".", "--out", "executed"]) == 0
     assert "11\\n" in source.read_text()
     assert "papermill" not in source.read_text()
-    with pytest.raises(SystemExit):
-        notebooks.main([".", "04"])
+    assert main(["notebooks", "04", "--folder", "."]) == 1
 
 
 def test_findings_are_plain_finite_values(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from mmdg_lite.models.builder import MMDGPlusPlus, build
 from mmdg_lite.models.mmdg import MMDG
 from mmdg_lite.models.peer import Peer
-from mmdg_lite.runs.methods import ALL, GROUPS, METHODS, PEER, Method, expand_methods, method, register
+from mmdg_lite.runs.methods import ALL, GROUPS, METHODS, PEER, Method, expand_methods, method, register_method
 from tests.support.small_runs import small_config
 
 PARTS = {
@@ -118,7 +118,7 @@ def test_an_unknown_group_is_refused_with_methods_and_groups():
 @pytest.mark.parametrize("name", ["peers", "all"])
 def test_no_method_can_take_a_group_s_name(name):
     with pytest.raises(ValueError, match=f"'{name}' is a group"):
-        register(name, Method(title="Mine"))
+        register_method(name, Method(title="Mine"))
 
 
 def test_only_the_probe_is_fitted_and_not_trained():

@@ -78,17 +78,16 @@ def config(rule: Rule = "regrad", **training: Any) -> RunConfig:
 
 def disturb(what: str, step: int) -> None:
     """Have something happen to the last rank once training has made that step."""
-    make = Trainer._train_step
+    log_step = Trainer._log
 
-    def disturbed(trainer: Trainer, batch: dict[str, Any]) -> dict[str, Any]:
-        record = make(trainer, batch)
+    def disturbed(trainer: Trainer, record: dict[str, Any], bar: Any) -> None:
         if trainer.step == step and number() == count() - 1:
             if what == "error":
                 raise ValueError("a cable was pulled")
             os.kill(os.getpid(), {"stop": signal.SIGTERM, "kill": signal.SIGKILL}[what])
-        return record
+        log_step(trainer, record, bar)
 
-    Trainer._train_step = disturbed  # type: ignore[method-assign]
+    Trainer._log = disturbed  # type: ignore[method-assign]
 
 
 def steps(folder: Path) -> None:

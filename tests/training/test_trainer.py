@@ -39,15 +39,14 @@ class PowerCut(BaseException):
 
 def at_step(monkeypatch, number, action):
     """Do something as soon as the trainer has made a step."""
-    make = Trainer._train_step
+    log_step = Trainer._log
 
-    def step(trainer, batch):
-        record = make(trainer, batch)
+    def step(trainer, record, bar):
         if trainer.step == number:
             action()
-        return record
+        log_step(trainer, record, bar)
 
-    monkeypatch.setattr(Trainer, "_train_step", step)
+    monkeypatch.setattr(Trainer, "_log", step)
 
 
 def raise_(error):
@@ -249,7 +248,7 @@ def poisoned(monkeypatch, call):
 
     def losses(output, batch, **options):
         calls.append(None)
-        made = plain(output, batch)
+        made = plain(output, batch, **options)
         rgb, depth, infrared = made.modalities
         return Losses(made.total, (rgb, depth * float("nan"), infrared)) if len(calls) == call else made
 
@@ -441,9 +440,9 @@ def test_the_log_holds_what_tables_and_plots_read(tmp_path):
 
 @pytest.mark.parametrize("protocol, rate", [("P1", 0.0), ("P5", 0.3)])
 def test_modality_dropout_of_the_protocol_reaches_the_batches(protocol, rate, tmp_path, monkeypatch):
-    seen, make = [], Trainer._train_step
+    seen, log_step = [], Trainer._log
     monkeypatch.setattr(
-        Trainer, "_train_step", lambda self, batch: (seen.append(batch["present"]), make(self, batch))[1]
+        Trainer, "_log", lambda self, *record: (seen.append(self.batch["present"]), log_step(self, *record))
     )
     prepared(tmp_path, protocol=protocol).fit()
     present = torch.cat(seen).float()  # (14 * 8) x 3
