@@ -27,7 +27,7 @@ def archive(runs: str | Path, into: str | Path, *, bits: int | None = None, aske
 
     That is configuration (without this machine's paths), result, metrics over time and scores; no weights, no state.
     Runs that `into` has besides stay. `bits`: round the scores in every file that is written, see `packed_scores.pack`.
-    `asked_for_only`: leave out tests that a run's protocol does not ask for, see `protocol_tests`. Returns the folders of
+    `asked_for_only`: leave out tests that the run's protocol lacks (`protocol_tests`). Returns the folders of
     the copies. Raises ValueError where runs of one setting scored different samples, for an archive into the runs' own
     folder, and for a number of bits out of range.
     """
