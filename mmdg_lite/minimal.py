@@ -70,7 +70,7 @@ class CertaintyAttention(nn.Module):
         q_b, u_b = sample(self.mean_sender(q_b), self.log_variance_sender(q_b), noise_b)
         q_a, u_a = sample(self.mean_receiver(q_a), self.log_variance_receiver(q_a), noise_a)
         chance_b = torch.sigmoid(RATE * (u_a - u_b))  # U_b / (U_b + U_a): B x N x 1
-        take_b = chance_b > (0.5 if selection is None else selection)  # selection in [0, 1)
+        take_b = chance_b > (0.5 if selection is None else selection)  # evaluation: if U_b > U_a
         U = certainty(torch.where(take_b, u_b, u_a))
         q = rearrange(torch.where(take_b, q_b, q_a), "b n (h e) -> b h n e", h=HEADS)
         k = rearrange(self.key(a), "b n (h e) -> b h n e", h=HEADS)
