@@ -298,7 +298,7 @@ def test_adapters_start_as_the_zero_function():
     for adapter in (adapter for of_modality in plain.adapters.values() for adapter in of_modality):
         for linear in (adapter.down_receiver, adapter.down_sender, adapter.mlp, adapter.up):
             bound = (6 / (linear.in_features + linear.out_features)) ** 0.5  # of Xavier's uniform numbers
-            largest = float(linear.weight.abs().max())
+            largest = linear.weight.abs().max().item()
             assert largest == 0 if linear is adapter.up else bound / 2 < largest <= bound
             assert not linear.bias.any()
 
