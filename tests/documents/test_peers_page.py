@@ -1,12 +1,12 @@
 """PEERS.md names every peer, its file, its source and its settings as they are."""
 
+import json
 import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from mmdg_lite.__main__ import _changes
 from mmdg_lite.data.protocols import PROTOCOLS
 from mmdg_lite.models.peer import PeerConfig
 from mmdg_lite.runs.config import configure
@@ -39,8 +39,8 @@ def test_numbers_in_the_text_are_the_defaults():
 
 
 def test_the_example_changes_a_setting():
-    [assignment] = re.findall(r"--set '(.*?)'", TEXT)
-    changed = configure("quick", method="ssdg", **_changes([assignment])).model.peer
+    [values] = re.findall(r"--set 'model\.peer=(.*?)'", TEXT)
+    changed = configure("quick", method="ssdg", model={"peer": json.loads(values)}).model.peer
     differing = {f.name for f in fields(changed) if getattr(changed, f.name) != getattr(PeerConfig(), f.name)}
     assert differing == {"margin"}
     with pytest.raises(ValueError, match=r"model\.peer.*unknown key 'margins'"):
