@@ -220,6 +220,8 @@ class SeededDropout(nn.Dropout):
 
     Args:
         p: probability of dropping, in training.
+
+    A `draws.BatchGenerator` may serve a part of a batch, if the input is ... x B x N x d.
     """
 
     def __init__(self, p: float) -> None:
@@ -233,7 +235,11 @@ class SeededDropout(nn.Dropout):
         if not self.training or self.p == 0:
             return x
         device = x.device if self.generator is None else self.generator.device
-        kept = torch.rand(x.shape, generator=self.generator, device=device).to(x.device) >= self.p
+
+        def uniform(shape: Shape) -> Tensor:
+            return torch.rand(shape, generator=self.generator, device=device)
+
+        kept = drawn(uniform, x.shape, self.generator).to(x.device) >= self.p
         return x * kept.to(x.dtype) / (1 - self.p)
 
 

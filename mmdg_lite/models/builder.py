@@ -1,16 +1,23 @@
 """The models by name: what a configuration says of one, and building it. `register_model` adds one of your own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from open_clip import CLIP
 
 from mmdg_lite.attention import Suppression
+from mmdg_lite.models.ama import AMA
 from mmdg_lite.models.clip import load_clip
+from mmdg_lite.models.cmfl import CMFL
+from mmdg_lite.models.flex_modal import FlexModal
+from mmdg_lite.models.flip import FLIP, FLIPMCL
 from mmdg_lite.models.mmdg import MMDG
 from mmdg_lite.models.mmdgplusplus import MMDGPlusPlus, NoiseSource, Stream
 from mmdg_lite.models.multimodal import MultimodalModel
+from mmdg_lite.models.peer import Peer, PeerConfig
+from mmdg_lite.models.sa_fas import SAFAS
+from mmdg_lite.models.ssdg import SSDG
 from mmdg_lite.registry import AdapterKind, PromptKind, add, find
 from mmdg_lite.released import faults
 from mmdg_lite.uncertainty import Sampling
@@ -37,7 +44,9 @@ class ModelConfig:
     """Which model, made of which parts."""
 
     source_domains: tuple[str, ...]  # names of the training domains
-    architecture: str = "mmdg++"  # MMDG takes of what follows clip, train_tokens, dim, heads, theta, released, seed
+    # of what follows, MMDG takes clip, train_tokens, dim, heads, theta, released and seed, and the peers take these
+    # except released
+    architecture: str = "mmdg++"
     clip: str = "tiny"  # "tiny", "ViT-B-16", or another open_clip architecture
     clip_checkpoint: str | None = None  # local weights for it; None: the shipped or published ones; "random": none
     adapters: AdapterKind = "uncertainty"  # U-Adapter++, the same without uncertainty, or none
@@ -54,6 +63,7 @@ class ModelConfig:
     context_std: float = 1.0  # standard deviation of their start; 1: the released code's; the tiny CLIP's words: 0.02
     descriptors: bool = True  # MMDG alone: infrared as [infrared, HOG, PLGF]; false: the image three times
     prototype_weight: float = 0.3  # MMDG alone: of the modalities' losses, by prototypes, beside the head's
+    peer: PeerConfig = field(default_factory=PeerConfig)  # the peers alone: weights, margins, temperatures
     released: bool | tuple[str, ...] = False  # reproduce the released code's faults: all, none, or these (`faults`)
     seed: int = 0  # of the initialisation
 
@@ -142,7 +152,29 @@ def _mmdg(clip: CLIP, config: ModelConfig) -> MMDG:
     )
 
 
+def _peer(kind: type[Peer]) -> Builder:
+    def make(clip: CLIP, config: ModelConfig) -> Peer:
+        return kind(
+            clip,
+            config.source_domains,
+            settings=config.peer,
+            train_tokens=config.train_tokens,
+            dim=config.dim,
+            heads=config.heads,
+            theta=config.theta,
+        )
+
+    return make
+
+
 ARCHITECTURES: dict[str, Architecture] = {
     "mmdg++": Architecture(_mmdgpp),
     "mmdg": Architecture(_mmdg, whole_batch="MMDG moves its prototypes by the class means of a whole batch"),
+    "flip": Architecture(_peer(FLIP)),
+    "flip_mcl": Architecture(_peer(FLIPMCL), whole_batch="FLIP-MCL compares the samples of a whole batch"),
+    "ssdg": Architecture(_peer(SSDG), whole_batch="SSDG compares the samples of a whole batch"),
+    "sa_fas": Architecture(_peer(SAFAS), whole_batch="SA-FAS compares the samples of a whole batch"),
+    "ama": Architecture(_peer(AMA)),
+    "cmfl": Architecture(_peer(CMFL)),
+    "flex_modal": Architecture(_peer(FlexModal), whole_batch="Flex-Modal normalises over a whole batch"),
 }

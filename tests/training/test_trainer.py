@@ -22,6 +22,7 @@ from mmdg_lite.regrad.step import ReGrad
 from mmdg_lite.runs.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
 from mmdg_lite.runs.folder import RunFolder
 from mmdg_lite.runs.scores import Scores
+from mmdg_lite.runs.methods import GROUPS
 from mmdg_lite.training import step as training_step
 from mmdg_lite.training.evaluation import model_scorer, score
 from mmdg_lite.training.run import train
@@ -30,6 +31,7 @@ from tests.support.small_runs import SMALLEST_STATE, STEPS, small_config, small_
 
 ROOT = Path(__file__).resolve().parents[2]
 STOPS = [("mmdg++", 5), ("mmdg", 7), ("fusion", 1), ("fusion", 3), ("fusion", 4), ("fusion", 13), ("fusion", STEPS)]
+PEERS = [*GROUPS["peers"], "flip_mcl"]
 
 
 class PowerCut(BaseException):
@@ -98,7 +100,7 @@ def test_another_seed_gives_another_run(uninterrupted, tmp_path):
     assert other["log"] != uninterrupted("fusion")["log"]
 
 
-@pytest.mark.parametrize("method, step", STOPS)
+@pytest.mark.parametrize("method, step", [*STOPS, *((peer, 7) for peer in PEERS)])
 def test_a_run_that_was_asked_to_stop_goes_on_to_the_same_bits(method, step, uninterrupted, tmp_path, monkeypatch):
     torch.manual_seed(987)  # the global generators are not what a run draws from
     np.random.seed(987)  # noqa: NPY002
