@@ -1,7 +1,7 @@
 """What a training step and an inference of MMDG++ cost, as multiples of the frozen trunk through plain open_clip.
 
 `python -m tests.benchmarks.engine` measures at ViT-B/16 and writes its section of tests/benchmarks/RESULTS.md. With
-`--clip tiny --batch 24 --threads 1 --memory-batch 0` it measures at the size at which this project trains. T is one
+`--clip tiny --batch 24 --threads 1 --only-times` it measures at the size at which this project trains. T is one
 forward pass without gradients of the trunk over the three modalities of a batch (3 B images). F is the trunk's share
 of a step: a forward pass that builds the graph, and four backward passes to the trunk's input (three modality losses
 and the total).
@@ -286,8 +286,7 @@ def conditions(bench: Bench) -> str:
 def command(given: argparse.Namespace) -> str:
     """The command that these options were given to."""
     size = "" if given.clip == Bench.clip else f" --clip {given.clip} --batch {given.batch} --threads {given.threads}"
-    memory = "" if given.memory_batch else " --memory-batch 0"
-    return f"python -m tests.benchmarks.engine{size}{memory}"
+    return f"python -m tests.benchmarks.engine{size}{' --only-times' if given.only_times else ''}"
 
 
 def main() -> None:
@@ -298,19 +297,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="on a CPU; default: PyTorch's own choice")
     parser.add_argument("--batch", type=int, default=8, help="of the times")
     parser.add_argument("--memory-batch", type=int, default=32, help="of the peak memory; 0: leave it out")
+    parser.add_argument("--only-times", action="store_true", help="of the plain step and inference, nothing else")
     parser.add_argument("--repeats", type=int, default=2)
     given = parser.parse_args()
     torch.manual_seed(0)
     if given.threads:
         torch.set_num_threads(given.threads)
-    check_compiler(given.device)
     bench = Bench(clip=given.clip, batch=given.batch, device=given.device)
     text = f"{conditions(bench)} Least of {given.repeats} executions in turn. "
     text += f"Written by `{command(given)}`.\n\n{time_table(bench, given.repeats)}"
     text += f"\n\nFew faces at a time, as `predict` scores them:\n\n{inference_table(bench, given.repeats)}"
-    text += "\n\nWays to make the same step, measured apart and in turn, so that only their ratios count:"
-    text += f"\n\n{options_table(bench, given.repeats)}"
-    if given.memory_batch:
+    if not given.only_times:
+        check_compiler(given.device)
+        text += "\n\nWays to make the same step, measured apart and in turn, so that only their ratios count:"
+        text += f"\n\n{options_table(bench, given.repeats)}"
+    if given.memory_batch and not given.only_times:
         large = replace(bench, batch=given.memory_batch)
         text += f"\n\nPeak of PyTorch's allocations, batch {large.batch}:\n\n{memory_table(large)}"
     of_clip = "" if given.clip == Bench.clip else f"{given.clip} CLIP, "
