@@ -5,13 +5,13 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from io import BufferedReader
 
 LARGEST_TEXT = 64 * 2**20
 """Bytes of the largest list, table or manifest that is read; the longest published list has 3 MB."""
 
 
-def open_regular(path: str | Path, *, limit: int) -> BinaryIO:
+def open_regular(path: str | Path, *, limit: int) -> BufferedReader:
     """Open a file for reading, links followed.
 
     Raises `OSError` naming the file if it is not there, is a folder, pipe or device, or holds more than `limit` bytes.

@@ -34,6 +34,8 @@ LARGEST_PICTURE = 2**26
 LARGEST_DECODED = 2**29
 """Bytes of the largest picture once it is decoded. Reading one takes at most about six times as much memory."""
 
+SEVERAL = "several pictures in one file; save the one that is meant by itself"
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -121,27 +123,23 @@ def _with_pillow(path: str | Path, content: bytes, format: str) -> Stored:
     with Image.open(BytesIO(content), formats=(format,)) as image:
         check_size(path, *image.size, len(image.getbands()))
         if format == "PNG" and getattr(image, "n_frames", 1) > 1:
-            raise PictureError(f"{path}: {image.n_frames} pictures in one file; save the one that is meant by itself")
+            raise PictureError(f"{path}: {SEVERAL}")
         mode = image.mode
         if mode == "CMYK":
             cure = "printing colours have no one meaning on a screen; save it as RGB"
             raise PictureError(f"{path}: found mode CMYK: {cure}")
         orientation = image.getexif().get(_ORIENTATION, _UPRIGHT)
-        upright_size = image.size
-        image.load()
-        turned = format == "TIFF" and orientation != _UPRIGHT  # Pillow turns TIFF files by itself, and no others
-        if mode in ("P", "PA"):
-            image = image.convert("RGBA" if mode == "PA" or "transparency" in image.info else "RGB")
-        elif mode == "YCbCr":
-            image = image.convert("RGB")
-        values = np.asarray(image)
-    if turned:
-        orientation, notes = _UPRIGHT, (_turned(path, orientation),)
-    else:
-        notes = ()
-    found = f"{format} of mode {mode}, {upright_size[0]} x {upright_size[1]}"
-    stored = _upright(path, values if values.ndim == 3 else values[..., None], orientation, found)
-    return Stored(stored.values, stored.found, notes + stored.notes)
+        if mode == "P":
+            values = np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))
+        elif mode in ("PA", "YCbCr"):
+            values = np.asarray(image.convert("RGBA" if mode == "PA" else "RGB"))
+        else:
+            values = np.asarray(image)
+    values = values.reshape(*values.shape[:2], -1)  # H x W x C
+    found = f"{format} of mode {mode}"
+    if format == "TIFF" and orientation != _UPRIGHT:  # Pillow turns TIFF files by itself, and no others
+        return Stored(values, found, (_turned(path, orientation),))
+    return _upright(path, values, orientation, found)
 
 
 def _tiff(path: str | Path, content: bytes) -> Stored:
@@ -157,8 +155,8 @@ def _tiff(path: str | Path, content: bytes) -> Stored:
                 further = file.pages[other]
             except IndexError:
                 break
-            if not further.is_reduced:  # thumbnails are
-                raise PictureError(f"{path}: several pictures in one file; save the one that is meant by itself")
+            if not (further.keyframe and further.keyframe.is_reduced):  # thumbnails are
+                raise PictureError(f"{path}: {SEVERAL}")
         bits = page.bitspersample
         samples = page.samplesperpixel
         check_size(path, page.imagewidth, page.imagelength, samples * page.dtype.itemsize)
