@@ -171,7 +171,7 @@ def _outside(modality: str, shares: Mapping[str, float]) -> str | None:
         return None
     return (
         f"{modality}: only {shares['inside'] / seen:.0%} of the measured values lie inside the given range; most of "
-        f"them lie from {shares['low']:g} to {shares['high']:g}"
+        f"them lie from {shares['low']:.4g} to {shares['high']:.4g}"
     )
 
 

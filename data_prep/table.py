@@ -47,31 +47,33 @@ def read_table(path: str | Path, *, source: str | Path | None = None) -> dict[st
         raise FileNotFoundError(f"{path}: no such table; --table names a CSV file with the columns {','.join(COLUMNS)}")
     rows: dict[str, list[ListRow]] = defaultdict(list)
     split_of: dict[str, str] = {}
-    place_of: dict[tuple[str, ...], tuple[str, int]] = {}
-    seen: set[tuple[tuple[str, ...], ...]] = set()
+    first_use: dict[str, tuple[str, int, str]] = {}  # name of a file -> split, line and path of its first use
+    seen: set[tuple[tuple[str, int, str] | None, ...]] = set()
     for line, values in _records(path):
         if reason := _fault(values):
             raise ListError(path, line, reason)
         split, row = values["split"], _row(line, values)
-        files = tuple(_identity(source, relative) for relative in row.paths)
-        if files in seen:
+        files = []
+        for relative in row.paths:
+            names = _names(source, relative)
+            first = next((first_use[name] for name in names if name in first_use), (split, line, relative))
+            first_use.update(dict.fromkeys(names, first))
+            if names and first[0] != split:
+                raise ListError(path, line, f"{relative!r} is in {split}, and by line {first[1]} in {first[0]}, too")
+            files.append(first if names else None)
+        if tuple(files) in seen:
             raise ListError(path, line, f"{', '.join(filter(None, row.paths))}: listed for the second time")
-        for relative, names in zip(row.paths, files, strict=True):
-            for name in names:
-                other, before = place_of.setdefault((name,), (split, line))
-                if other != split:
-                    raise ListError(path, line, f"{relative!r} is in {split}, and by line {before} in {other}, too")
         if row.subject and split_of.setdefault(row.subject, split) != split:
             other = split_of[row.subject]
             raise ListError(path, line, f"subject {row.subject!r} is in {other} and in {split}; keep people apart")
-        seen.add(files)
+        seen.add(tuple(files))
         rows[split].append(row)
     if not rows:
         raise ListError(path, 1, "the table has no samples")
     return {split: rows[split] for split in SPLITS}
 
 
-def _identity(source: str | Path | None, relative: str) -> tuple[str, ...]:
+def _names(source: str | Path | None, relative: str) -> tuple[str, ...]:
     """Names of the file that a path leads to: the same for every way to write it; none for an empty path."""
     if not relative:
         return ()

@@ -133,7 +133,9 @@ def test_padisi_channels_range_and_first_frame(tmp_path):
     (row,) = read_list(tmp_path / "P-train.txt", "P")
     images = Padisi.open(tmp_path).read(row).images
     expected = np.rint(values[0] * 255).astype(np.uint8)
-    assert np.array_equal(images[Modality.RGB], expected[:3].transpose(1, 2, 0))
+    assert np.array_equal(images[Modality.RGB], expected[2::-1].transpose(1, 2, 0))  # blue, green, red in the file
+    as_rgb = Padisi.open(tmp_path, colour_order="rgb").read(row).images
+    assert np.array_equal(as_rgb[Modality.RGB], expected[:3].transpose(1, 2, 0))
     assert np.array_equal(images[Modality.INFRARED][..., 0], expected[3])
     assert np.array_equal(images[Modality.DEPTH][..., 0], expected[4])
 
