@@ -375,7 +375,7 @@ def test_the_report_tells_where_values_lie_and_warns(table, tmp_path, rng, capsy
     found = re.search(r"depth beside the given range: 0\.0% hole, 0\.0% below, (\S+)% inside, (\S+)% above", printed)
     assert float(found[1]) + float(found[2]) == pytest.approx(100, abs=0.2) and 5 < float(found[1]) < 16
     assert re.search(
-        r"WARNING.*depth: only \d+% of the measured values lie inside .* from 3\d\d to 8\d\d", printed, re.S
+        r"WARNING.*depth: only \d+% of the measured values lie inside .* from 3[\d.]+ to 8[\d.]+", printed, re.S
     )
     assert convert(tmp_path, table(*LINES), "--depth-range", "3000", "9000", name="lab") == 1
     assert "is that the files' unit?" in capsys.readouterr().out

@@ -4,7 +4,7 @@ The one place where the values of a file get a meaning. `formats.stored_values` 
 grey levels. What has no one meaning is refused with the file, what was found and what to do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,9 +46,16 @@ class Shares:
 class Depth:
     """A depth picture."""
 
-    values: NDArray[np.floating]  # H x W in the file's unit, NaN where nothing was measured
+    stored: Values  # H x W in the file's unit and type
+    measured: NDArray[np.bool_]  # H x W, False in holes
     grey: Pixels  # H x W: near 255, far 1, 0 where nothing was measured
     shares: Shares | None  # None if no range was given
+
+    @property
+    def values(self) -> NDArray[np.floating]:
+        """H x W in the file's unit, NaN where nothing was measured."""
+        exact = np.float64 if self.stored.dtype.itemsize > 2 else np.float32
+        return np.where(self.measured, self.stored, exact(np.nan)).astype(exact)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,21 +172,32 @@ def read_depth(
                 f"files' unit? {_say(Modality.DEPTH, values[measured])}"
             )
         grey = depth_grey(np.where(measured, values, 0), limits)
-    exact = np.float64 if values.dtype.itemsize > 2 else np.float32
-    return Depth(values=np.where(measured, values, np.nan).astype(exact), grey=grey, shares=shares)
+    return Depth(stored=values, measured=measured, grey=grey, shares=shares)
 
 
 def depth_grey(values: Values, limits: Limits) -> Pixels:
     """Distances as grey values: near 255, far 1, cut off beyond; 0 stays 0."""
     near, far = limits
-    share = np.clip((values - np.float64(far)) / (near - far), 0, 1)
-    return np.where(values == 0, 0, np.rint(1 + 254 * share)).astype(np.uint8)
+
+    def grey(part: Values) -> Values:
+        share = np.clip((part - np.float64(far)) / (near - far), 0, 1)
+        return np.where(part == 0, 0, np.rint(1 + 254 * share))
+
+    return _by_rows(values, grey)
 
 
 def intensity_grey(values: Values, limits: Limits) -> Pixels:
     """Intensities as grey values: dark 0, bright 255, cut off beyond."""
     dark, bright = limits
-    return np.rint(255 * np.clip((values - np.float64(dark)) / (bright - dark), 0, 1)).astype(np.uint8)
+    return _by_rows(values, lambda part: np.rint(255 * np.clip((part - np.float64(dark)) / (bright - dark), 0, 1)))
+
+
+def _by_rows(values: Values, function: Callable[[Values], Values], *, rows: int = 256) -> Pixels:
+    """A function of single values, some rows at a time: large pictures take little memory beside their own."""
+    out = np.empty(values.shape, np.uint8)
+    for row in range(0, len(values), rows):
+        out[row : row + rows] = function(values[row : row + rows])
+    return out
 
 
 def resize(pixels: Pixels, *, size: int, holes: bool) -> Pixels:

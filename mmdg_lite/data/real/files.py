@@ -34,4 +34,4 @@ def open_regular(path: str | Path, *, limit: int) -> BufferedReader:
 def read_regular(path: str | Path, *, limit: int = LARGEST_TEXT) -> bytes:
     """The content of a file. Raises `OSError` as `open_regular` does."""
     with open_regular(path, limit=limit) as file:
-        return file.read(limit)
+        return file.read(os.fstat(file.fileno()).st_size)  # no more: reading allocates what it is asked for
