@@ -4,8 +4,8 @@ the memory."""
 import errno
 import os
 import stat
-from pathlib import Path
 from io import BufferedReader
+from pathlib import Path
 
 LARGEST_TEXT = 64 * 2**20
 """Bytes of the largest list, table or manifest that is read; the longest published list has 3 MB."""

@@ -32,7 +32,7 @@ from mmdg_lite.data.real.files import read_regular
 LARGEST_PICTURE = 2**26
 """Pixels of the largest picture that is decoded (8192 x 8192)."""
 LARGEST_DECODED = 2**29
-"""Bytes of the largest picture once it is decoded. Reading one takes at most about six times as much memory."""
+"""Bytes of the largest picture once it is decoded. Reading one takes less than 2 GiB of memory in all."""
 
 SEVERAL = "several pictures in one file; save the one that is meant by itself"
 
