@@ -235,10 +235,10 @@ def test_mutated_files(readers, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_many_mutated_files(readers, name, capsys):
-    outcomes = fuzz(readers[name], 1_000, seed=2)
+    outcomes = fuzz(readers[name], 1_600, seed=2)
     with capsys.disabled():
         print(f"\n{name}: {json.dumps(outcomes)}")
-    check(outcomes, 1_000)
+    check(outcomes, 1_600)
 
 
 @given(st.text(max_size=60) | st.recursive(st.none() | st.integers() | st.text(max_size=5), st.lists).map(str))
