@@ -1,14 +1,13 @@
-"""`python -m mmdg_lite.results.archive RUNS ARCHIVE`: what tables and figures need of finished runs, in little space.
+"""Archives: what tables and figures need of finished runs, in little space (command `archive`).
 
 An archive has the folders of the runs, each with its configuration, result and metrics over time; the scores of all
 runs of a setting stand in one file beside them (`packed_scores`). Tables, figures and notebooks read it like the runs.
 `--unpack` writes run folders from it, so that a grid that is started there goes on from the archived runs.
 """
 
-import argparse
 import gzip
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def archive(runs: str | Path, into: str | Path, *, bits: int | None = None, aske
 
     That is configuration (without this machine's paths), result, metrics over time and scores; no weights, no state.
     Runs that `into` has besides stay. `bits`: round the scores in every file that is written, see `packed_scores.pack`.
-    `asked_for_only`: leave out tests that a run's protocol does not ask for, see `asked_for`. Returns the folders of
+    `asked_for_only`: leave out tests that the run's protocol lacks (`protocol_tests`). Returns the folders of
     the copies. Raises ValueError where runs of one setting scored different samples, for an archive into the runs' own
     folder, and for a number of bits out of range.
     """
@@ -62,7 +61,7 @@ def unpack(archived: str | Path, into: str | Path) -> list[Path]:
     return written
 
 
-def asked_for(config: RunConfig) -> set[str]:
+def protocol_tests(config: RunConfig) -> set[str]:
     """Names of the lists that a run's protocol asks for: validation, and its tests. A run of P1 is one of P2 too."""
     settings = [config.domains]
     if config.protocol == "P1":
@@ -75,7 +74,7 @@ def _pack_scores(place: Path, runs: Mapping[Path, Path], bits: int | None, asked
     """The scores of runs, by their place in the archive, into one file; replaces files of single runs there."""
     lists: dict[str, dict[str, Scores]] = {}
     for run, source in runs.items():
-        asked = asked_for(RunFolder(source).read_config()) if asked_for_only else None
+        asked = protocol_tests(RunFolder(source).read_config()) if asked_for_only else None
         for name in list_names(source):
             if asked is None or name in asked:
                 lists.setdefault(name, {})[run.relative_to(place).as_posix()] = read_list(source, name)
@@ -95,26 +94,3 @@ def _copy(source: RunFolder, target: RunFolder) -> None:
 def _place(run: Path, root: Path) -> Path:
     """The folder whose file of packed scores holds a run's: that of its setting, two levels up, at most `root`."""
     return root.joinpath(*run.relative_to(root).parts[:-2])
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m mmdg_lite.results.archive", description=archive.__doc__)
-    parser.add_argument("source", type=Path, help="folder of finished runs; with --unpack: an archive")
-    parser.add_argument("into", type=Path, help="where to write")
-    parser.add_argument("--unpack", action="store_true", help="write run folders from an archive")
-    parser.add_argument("--bits", type=int, help="significant bits to round scores to (default: exact)")
-    parser.add_argument(
-        "--asked-for-only", action="store_true", help="leave out tests that the runs' protocols do not ask for"
-    )
-    options = parser.parse_args(arguments)
-    if options.unpack:
-        written = unpack(options.source, options.into)
-    else:
-        written = archive(options.source, options.into, bits=options.bits, asked_for_only=options.asked_for_only)
-    print(f"{len(written)} runs in {options.into}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
