@@ -43,6 +43,11 @@ second_rgb, second_depth, second_infrared, second_present: a second augmented vi
     with two views only; see `second_view`.
 """
 
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+"""Mean of CLIP's training images (Radford et al., ICML 2021): red, green, blue, for values of 0..1."""
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+"""Their standard deviation."""
+
 SECOND = "second_"
 """What the names of a second view's images and presence begin with."""
 

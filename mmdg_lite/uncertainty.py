@@ -21,7 +21,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from mmdg_lite.draws import Shape, drawn
+from mmdg_lite.draws import chi_square, normal
 
 Sampling = Literal["monte_carlo", "moments", "expected"]
 SAMPLING_METHODS: tuple[str, ...] = get_args(Sampling)
@@ -90,14 +90,14 @@ def sample_moments(
     deviation = torch.exp(log_variance / 2)
     if method == "monte_carlo":
         if noise is None:
-            noise = _standard_normal((samples, *mean.shape), mean, generator)
+            noise = normal((samples, *mean.shape), like=mean, generator=generator)
         elif noise.shape != (samples, *mean.shape):
             raise ValueError(f"noise must have shape {(samples, *mean.shape)}, got {tuple(noise.shape)}")
         draws = mean + deviation * noise  # K x ...
         return draws.mean(dim=0), draws.var(dim=0, unbiased=True)
-    sample_mean = mean + deviation / samples**0.5 * _standard_normal(mean.shape, mean, generator)
+    sample_mean = mean + deviation / samples**0.5 * normal(mean.shape, like=mean, generator=generator)
     degrees = samples - 1
-    return sample_mean, deviation.square() * _chi_square(degrees, mean, generator) / degrees
+    return sample_mean, deviation.square() * chi_square(degrees, mean.shape, like=mean, generator=generator) / degrees
 
 
 def monte_carlo_dropout(
@@ -138,29 +138,6 @@ def monte_carlo_dropout(
             raise ValueError(f"masks must have shape {(draws, *x.shape)}, got {tuple(masks.shape)}")
         dropped = x * masks.to(x.dtype) / (1 - p)  # draws x ...
         return dropped.var(dim=0, unbiased=True) if spread == "variance" else dropped.std(dim=0, unbiased=True)
-
-
-def _standard_normal(shape: Shape, like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Standard normal draws on the generator's device, moved to the device of `like`."""
-    device = like.device if generator is None else generator.device
-
-    def normal(shape: Shape) -> Tensor:
-        return torch.randn(shape, generator=generator, device=device, dtype=like.dtype)
-
-    return drawn(normal, shape, generator).to(like.device)
-
-
-def _chi_square(degrees: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Chi-square draws with `degrees` degrees of freedom, of the shape of `like`; no gradient."""
-    device = like.device if generator is None else generator.device
-    if device.type == "mps":  # the gamma sampler exists for CPU and CUDA
-        device = torch.device("cpu")
-
-    def gamma(shape: Shape) -> Tensor:
-        half = torch.full(shape, degrees / 2, device=device, dtype=like.dtype)
-        return torch._standard_gamma(half, generator=generator)
-
-    return 2 * drawn(gamma, like.shape, generator).to(like.device)
 
 
 Spread = Literal["variance", "std"]

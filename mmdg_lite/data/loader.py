@@ -7,18 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmdg_lite.data.augmentation import CHANNELS, Augmentation, Draw, draw, order, plain_levels, sample_keys
 from mmdg_lite.data.dataset import FaceDataset, Images, Samples, stack
-from mmdg_lite.modality import MODALITIES, SECOND, Batch, Modality
-
-CLIP_MEAN: tuple[float, float, float] = OPENAI_DATASET_MEAN
-"""Mean of CLIP's training images (Radford et al. 2021): red, green, blue, for values of 0..1."""
-CLIP_STD: tuple[float, float, float] = OPENAI_DATASET_STD
-"""Their standard deviation."""
+from mmdg_lite.modality import CLIP_MEAN, CLIP_STD, MODALITIES, SECOND, Batch, Modality
 
 
 def collate(samples: Sequence[dict[str, Any]], *, source_domains: Sequence[str]) -> Batch:

@@ -17,12 +17,12 @@ import open_clip
 import torch
 from numpy.typing import NDArray
 from open_clip import CLIP
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 from torch.nn import functional
 
 from mmdg_lite.configuration import ASSETS
+from mmdg_lite.modality import CLIP_MEAN, CLIP_STD
 from mmdg_lite.models.clip_weights import CheckpointError, read_weights, untrained_rows
 from mmdg_lite.prompts import encode_embedded
 
@@ -38,11 +38,6 @@ __all__ = [
     "normalise",
     "tokenize",
 ]
-
-CLIP_MEAN: tuple[float, float, float] = OPENAI_DATASET_MEAN
-"""Mean of red, green and blue that CLIP's inputs (0..1) are normalised with."""
-CLIP_STD: tuple[float, float, float] = OPENAI_DATASET_STD
-"""Standard deviation of red, green and blue that CLIP's inputs are normalised with."""
 
 TINY = "tiny"
 CONTEXT_LENGTH = 77

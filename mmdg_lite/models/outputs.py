@@ -58,6 +58,15 @@ class Output:
         probability = torch.where(self.present, scores, torch.zeros_like(scores))
         return probability.sum(dim=-1) / self.present.sum(dim=-1).clamp(min=1)
 
+    def patch_certainty(self) -> Tensor:
+        """Certainty of the patches in the last block: B x 3 receivers x 2 senders x P, in [0, 1].
+
+        Raises `ValueError` if the model has no adapters, and so no certainty of tokens.
+        """
+        if not self.token_certainty:
+            raise ValueError("this model has no adapters between its modalities, and so no certainty of patches")
+        return self.token_certainty[-1][..., 1:]  # the class token comes first
+
     def mean_certainty(self) -> list[Tensor]:
         """U_R, U_D, U_I: certainty averaged over the samples that have the modality (0 if none has); three scalars."""
         total = torch.where(self.present, self.certainty, torch.zeros_like(self.certainty)).sum(dim=0)  # 3

@@ -25,7 +25,7 @@ COLUMNS = ("id", "label", "species", "score")
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """The scores of one list: n ids, n labels (1 live, 0 spoof), n species, n scores P(live) in 0..1."""
+    """The scores of one list, in its order: n ids, n labels (1 live, 0 spoof), n species, n scores P(live) in 0..1."""
 
     ids: tuple[str, ...]
     labels: NDArray[np.int64]
@@ -38,6 +38,16 @@ class Scores:
     def metrics(self, *, threshold: float | None = None) -> Metrics:
         """Every metric of these scores, see `metrics.evaluate_scores`."""
         return evaluate_scores(self.scores, self.labels, threshold=threshold, species=self.species)
+
+    @property
+    def cross_entropy(self) -> float:
+        """Mean of -log P(true class), in nats."""
+        likelihood = np.where(self.labels == 1, self.scores, 1 - self.scores)
+        return float(-np.log(np.clip(likelihood, 1e-12, None)).mean())
+
+    def write(self, path: str | Path) -> None:
+        """Write a score file, see `write_scores`."""
+        write_scores(path, self.ids, self.labels, self.species, self.scores)
 
 
 def write_scores(

@@ -95,14 +95,14 @@ class Answer:
 
     def certainty_range(self) -> tuple[float, float]:
         """Lowest and highest certainty of any patch in its map; at least 0.01 apart, so that rounding draws no map."""
-        patches = self.output.token_certainty[-1].mean(dim=2)[..., 1:]
+        patches = self.output.patch_certainty().mean(dim=2)  # n x 3 receivers x P
         low, high = float(patches.min()), float(patches.max())
         margin = max(0.0, 0.01 - (high - low)) / 2
         return low - margin, high + margin
 
     def certainty_by_class(self) -> pd.DataFrame:
         """Mean certainty of the patches in the last block: a row per kind of face, a column per receiving modality."""
-        patches = self.output.token_certainty[-1][..., 1:]  # n x 3 receivers x 2 senders x P
+        patches = self.output.patch_certainty()  # n x 3 receivers x 2 senders x P
         means = patches.mean(dim=(2, 3)).cpu().double().numpy()  # n x 3
         frame = pd.DataFrame(means, columns=[modality.title for modality in MODALITIES])
         kinds = [name.replace("_", " ") for name in self.faces.species]

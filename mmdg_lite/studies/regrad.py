@@ -21,8 +21,8 @@ from mmdg_lite.models.multimodal import MultimodalModel
 from mmdg_lite.models.outputs import losses
 from mmdg_lite.regrad.balancing import BalancingRule, Moment
 from mmdg_lite.regrad.effects import TITLES, Effect, available, effect
+from mmdg_lite.regrad.rule import is_shared, quotient
 from mmdg_lite.regrad.step import ReGrad, Report
-from mmdg_lite.regrad.weights import is_shared, quotient
 from mmdg_lite.runs.config import RunConfig
 from mmdg_lite.runs.folder import RunFolder
 from mmdg_lite.runs.setting_data import SettingData

@@ -18,7 +18,7 @@ from mmdg_lite.models.multimodal import MultimodalModel, check_present
 from mmdg_lite.models.outputs import Batch, class_targets
 from mmdg_lite.regrad.gradients import gradients_by_loss
 from mmdg_lite.runs.config import TrainingConfig
-from mmdg_lite.runs.ranks import count
+from mmdg_lite.runs.ranks import world_size
 from mmdg_lite.training.evaluation import to_device
 from mmdg_lite.training.joint_step import Joint
 from mmdg_lite.training.step import forward
@@ -51,7 +51,7 @@ def check_graphs(device: torch.device) -> None:
     """Raise `RuntimeError` saying why if steps cannot be recorded here."""
     if device.type != "cuda":
         reason = f"needs a CUDA device, and this run computes on {device.type}"
-    elif count() > 1:
+    elif world_size() > 1:
         reason = "is for one process"
     else:
         return

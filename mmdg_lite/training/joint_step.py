@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mmdg_lite.models.outputs import Losses, Output
 from mmdg_lite.regrad.gradients import LossGradients, gradients_by_loss
-from mmdg_lite.runs.ranks import count, sum_in_place
+from mmdg_lite.runs.ranks import sum_in_place, world_size
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class JointStep:
 
     def _summed(self) -> list[LossGradients]:
         """The gradients summed over the ranks, in one exchange; None where no rank has one."""
-        if count() == 1:
+        if world_size() == 1:
             return self._gradients
         gradients = [gradient for of_loss in self._gradients for gradient in of_loss]
         parameters = [*self.parameters] * len(self._gradients)

@@ -13,7 +13,7 @@ from mmdg_lite.models.multimodal import MultimodalModel
 from mmdg_lite.models.outputs import Batch, Losses, Output, losses
 from mmdg_lite.regrad.step import ReGrad
 from mmdg_lite.runs.config import TrainingConfig
-from mmdg_lite.runs.ranks import count, number
+from mmdg_lite.runs.ranks import rank, world_size
 from mmdg_lite.training.evaluation import autocast, to_device
 
 
@@ -28,7 +28,7 @@ def micro_batches(
         size: samples of the whole batch.
         device: where to compute.
     """
-    places = torch.arange(number(), size, count(), device=device)
+    places = torch.arange(rank(), size, world_size(), device=device)
     for part in range(parts := min(parts, len(places))):
         own = slice(part, None, parts)
         yield to_device({name: values[own] for name, values in batch.items()}, device), places[own]

@@ -26,10 +26,11 @@ from mmdg_lite.runs.checkpoints import (
 )
 from mmdg_lite.runs.config import RunConfig, resolve_device
 from mmdg_lite.runs.folder import RunFolder
-from mmdg_lite.runs.ranks import Interrupted, any_rank, count, from_first, gathered, number, stop_requests
+from mmdg_lite.runs.ranks import Interrupted, any_rank, from_first, gathered, rank, stop_requests, world_size
+from mmdg_lite.runs.scores import Scores
 from mmdg_lite.runs.setting_data import SettingData
 from mmdg_lite.training.cuda_graphs import GraphedPasses, check_graphs
-from mmdg_lite.training.evaluation import Scored, model_scorer, score
+from mmdg_lite.training.evaluation import model_scorer, score
 from mmdg_lite.training.joint_step import JointStep
 from mmdg_lite.training.log import TrainingLog, plain, training_record
 from mmdg_lite.training.step import forward, micro_batches, try_passes
@@ -82,6 +83,7 @@ class Trainer:
         config: the run's configuration.
         run: its folder; a state found there is taken up.
         data: its data sets.
+        device: where to train; None: what `config.device` stands for.
         progress: show a progress bar.
 
     Raises:
@@ -90,12 +92,20 @@ class Trainer:
         checkpoints.CheckpointError: the written state is damaged or not of this run (naming the file).
     """
 
-    def __init__(self, config: RunConfig, run: RunFolder, data: SettingData, *, progress: bool = True) -> None:
-        self.config, self.run, self.data, self.progress = config, run, data, progress and number() == 0
-        if (smallest := min(config.training.batch_size, len(data.train))) < count():
-            raise ValueError(f"batches of {smallest} samples cannot be divided among {count()} ranks; start fewer")
+    def __init__(
+        self,
+        config: RunConfig,
+        run: RunFolder,
+        data: SettingData,
+        *,
+        device: torch.device | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.config, self.run, self.data, self.progress = config, run, data, progress and rank() == 0
+        if (smallest := min(config.training.batch_size, len(data.train))) < world_size():
+            raise ValueError(f"batches of {smallest} samples cannot be divided among {world_size()} ranks; start fewer")
         self.log = TrainingLog(run.metrics)
-        self.device = resolve_device(config.device)
+        self.device = device or resolve_device(config.device)
         self.model = build(config.model).to(self.device)
         if config.training.precision == "float64":
             self.model.double()
@@ -217,13 +227,13 @@ class Trainer:
     def load_best(self) -> None:
         """Put the best validated parameters back into the model, and write them as the run's model."""
         self.model.load_trainable_state_dict(self.best)
-        if number() > 0:
+        if rank() > 0:
             return
         write_checkpoint(self.run.model, self.best, {"step": self.best_step, "method": self.config.method})
 
     def write_state(self) -> None:
         """Write everything that the next step depends on; it is the same on every rank, whatever their number."""
-        if number() > 0:
+        if rank() > 0:
             return
         tensors = {f"model/{name}": value for name, value in self.model.trainable_state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
@@ -282,7 +292,7 @@ class Trainer:
             workers=self.config.data.workers,
             drop_last=len(dataset) >= settings.batch_size,
             start_batch=start,
-            share=(number(), count()),
+            share=(rank(), world_size()),
             balanced=settings.balanced_batches,
             views=settings.views,
             pin_memory=self.device.type == "cuda",
@@ -355,7 +365,7 @@ class Trainer:
             {"event": "validation", "step": self.step, "eer": plain(eer), "loss": plain(loss), "improved": improved}
         )
 
-    def _score_validation(self) -> Scored:
+    def _score_validation(self) -> Scores:
         return score(
             model_scorer(self.model, self.device, precision=self.config.training.precision),
             self.data.validation,

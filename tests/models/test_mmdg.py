@@ -6,7 +6,6 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-import torchvision
 from torch import nn
 from torch.nn import functional
 
@@ -204,19 +203,6 @@ def test_infrared_enters_with_its_descriptors_and_nothing_else_changes(generator
     torch.testing.assert_close(inputs[IR] * std + mean, infrared_channels(grey), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(inputs[IR][:, 0], batch["infrared"][:, 0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(without._trunk_inputs(stack), stack)
-
-
-def test_another_trunk_gets_images_normalised_as_its_weights_expect(generator):
-    torch.manual_seed(0)
-    vit = torchvision.models.VisionTransformer(SIZE, PATCH, num_layers=1, num_heads=2, hidden_dim=WIDTH, mlp_dim=32)
-    vit.heads = nn.Identity()
-    model = MMDG(vit, SOURCES, descriptors=False).eval()
-    grey = {name: torch.rand(2, 3, SIZE, SIZE, generator=generator) for name in ("rgb", "depth", "infrared")}
-    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-    output = model({name: (image - mean) / std for name, image in grey.items()})
-    own_mean, own_std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    for m, image in enumerate(grey.values()):
-        torch.testing.assert_close(output.features[:, m], vit((image - own_mean) / own_std), atol=1e-5, rtol=1e-5)
 
 
 def test_depth_and_infrared_never_fuse_directly(generator):

@@ -61,6 +61,14 @@ def test_losses_are_weighted_where_they_are_there() -> None:
     assert both.weighted(0.5) == [torch.tensor(1.0), None, torch.tensor(2.0)]
 
 
+def test_patch_certainty_is_the_last_block_s_without_the_class_token() -> None:
+    blocks = tuple(torch.rand(2, 3, 2, 5, generator=torch.Generator().manual_seed(seed)) for seed in range(2))
+    result = output(present=[ALL, ALL])
+    torch.testing.assert_close(replace(result, token_certainty=blocks).patch_certainty(), blocks[1][:, :, :, 1:5])
+    with pytest.raises(ValueError, match="no adapters"):
+        result.patch_certainty()
+
+
 def test_mean_certainty_is_over_samples_that_have_the_modality() -> None:
     certainty = torch.tensor([[0.2, 0.4, math.nan], [0.6, math.nan, math.nan]])
     result = output(certainty=certainty, present=[[True, True, False], [True, False, False]])

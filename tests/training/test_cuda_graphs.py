@@ -124,7 +124,7 @@ def test_without_cuda_training_says_so(tmp_path):
 
 
 def test_several_ranks_are_refused(monkeypatch):
-    monkeypatch.setattr(cuda_graphs, "count", lambda: 2)
+    monkeypatch.setattr(cuda_graphs, "world_size", lambda: 2)
     with pytest.raises(RuntimeError, match=r"training\.cuda_graphs is for one process: set .*=false"):
         cuda_graphs.check_graphs(torch.device("cuda"))
 

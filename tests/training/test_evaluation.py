@@ -13,10 +13,9 @@ from mmdg_lite.modality import Modality
 from mmdg_lite.models.builder import build
 from mmdg_lite.models.clip import load_clip
 from mmdg_lite.results.collect import TEST
-from mmdg_lite.runs.scores import read_scores, score_file
+from mmdg_lite.runs.scores import Scores, read_scores, score_file
 from mmdg_lite.training.evaluation import (
     TEST_MISSING,
-    Scored,
     autocast,
     clip_features,
     model_scorer,
@@ -38,7 +37,7 @@ def test_scores_come_in_the_data_sets_order_whatever_the_batch():
 
     together = score(brightness, dataset, source_domains=("C",), batch_size=16, progress=False)
     apart = score(brightness, dataset, source_domains=("C",), batch_size=3, progress=False)
-    assert together.ids == apart.ids == dataset.ids and together.species == dataset.species
+    assert together.ids == apart.ids == tuple(dataset.ids) and together.species == tuple(dataset.species)
     assert np.array_equal(together.labels, dataset.labels)
     assert together.scores == pytest.approx(apart.scores)
     assert together.scores[together.labels == 1].mean() > together.scores[together.labels == 0].mean()
@@ -75,7 +74,12 @@ def test_the_four_variants_of_a_test_have_names_that_tables_read():
 
 def scored(labels, scores):
     species = ["live" if label else "print" for label in labels]
-    return Scored([f"{i}" for i in range(len(labels))], np.array(labels), species, np.array(scores, dtype=float))
+    return Scores(
+        ids=tuple(f"{i}" for i in range(len(labels))),
+        labels=np.array(labels),
+        species=tuple(species),
+        scores=np.array(scores, dtype=float),
+    )
 
 
 def test_cross_entropy_is_the_mean_of_minus_log_of_the_true_class():

@@ -21,9 +21,10 @@ from mmdg_lite.models.outputs import Losses
 from mmdg_lite.regrad.step import ReGrad
 from mmdg_lite.runs.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
 from mmdg_lite.runs.folder import RunFolder
+from mmdg_lite.runs.scores import Scores
 from mmdg_lite.runs.methods import GROUPS
 from mmdg_lite.training import step as training_step
-from mmdg_lite.training.evaluation import Scored, model_scorer, score
+from mmdg_lite.training.evaluation import model_scorer, score
 from mmdg_lite.training.run import train
 from mmdg_lite.training.trainer import Interrupted, NonFiniteLoss, OutOfMemory, Trainer
 from tests.support.small_runs import SMALLEST_STATE, STEPS, small_config, small_data, small_run
@@ -125,10 +126,10 @@ def test_a_run_that_broke_off_again_and_again_ends_in_the_same_bits(uninterrupte
 
 
 def test_a_run_that_broke_off_while_testing_ends_in_the_same_bits(uninterrupted, tmp_path, monkeypatch):
-    write = Scored.write
+    write = Scores.write
     with monkeypatch.context() as patch:
         patch.setattr(
-            Scored, "write", lambda self, path: raise_(PowerCut) if "test" in path.name else write(self, path)
+            Scores, "write", lambda self, path: raise_(PowerCut) if "test" in path.name else write(self, path)
         )
         with pytest.raises(PowerCut):
             small_run(tmp_path / "run", "fusion")
@@ -386,7 +387,12 @@ def validations(monkeypatch, eers):
     def scored(self):
         wrong = round(10 * remaining.pop(0))
         scores = np.r_[np.full(10 - wrong, 0.9), np.full(wrong, 0.1), np.full(10 - wrong, 0.1), np.full(wrong, 0.9)]
-        return Scored([f"{i}" for i in range(20)], np.repeat([1, 0], 10), ["live"] * 10 + ["print"] * 10, scores)
+        return Scores(
+            ids=tuple(f"{i}" for i in range(20)),
+            labels=np.repeat([1, 0], 10),
+            species=("live",) * 10 + ("print",) * 10,
+            scores=scores,
+        )
 
     monkeypatch.setattr(Trainer, "_score_validation", scored)
 
