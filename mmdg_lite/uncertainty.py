@@ -21,7 +21,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from mmdg_lite.draws import chi_square, normal
+from mmdg_lite.draws import chi_square, normal, uniform
 
 Sampling = Literal["monte_carlo", "moments", "expected"]
 SAMPLING_METHODS: tuple[str, ...] = get_args(Sampling)
@@ -234,12 +234,8 @@ class SeededDropout(nn.Dropout):
         """Any shape; in evaluation the identity."""
         if not self.training or self.p == 0:
             return x
-        device = x.device if self.generator is None else self.generator.device
-
-        def uniform(shape: Shape) -> Tensor:
-            return torch.rand(shape, generator=self.generator, device=device)
-
-        kept = drawn(uniform, x.shape, self.generator).to(x.device) >= self.p
+        like = x.new_empty(0, dtype=torch.float32)  # bfloat16 would be too coarse for a probability
+        kept = uniform(x.shape, like=like, generator=self.generator) >= self.p
         return x * kept.to(x.dtype) / (1 - self.p)
 
 
