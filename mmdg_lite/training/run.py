@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmdg_lite.configuration import write_json
 from mmdg_lite.data.dataset import FaceDataset
+from mmdg_lite.data.statistics import picture_statistics
 from mmdg_lite.runs.config import UNDIVIDED, RunConfig, resolve_device
 from mmdg_lite.runs.environment import peak_memory
 from mmdg_lite.runs.folder import RunFolder
@@ -59,6 +60,8 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
                 return run.path
             since = time.perf_counter()
             data = data or load_setting(config, progress=progress and first)
+            if first and not run.pictures.is_file():
+                write_json(run.pictures, picture_statistics(data.train))
             if method(config.method).kind == "linear_probe":
                 scorer, made = fit_probe(config, run, data, progress=progress), {"steps": 0}
             else:
