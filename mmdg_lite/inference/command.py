@@ -76,7 +76,8 @@ def run_predict(options: argparse.Namespace, *, draw: Draw | None = None) -> int
         print(f"Note: {judge.caution}.")
     if options.video:
         return _run_clip(options, judge)
-    samples, failures = _samples(options), []
+    failures: list[str] = []
+    samples = _samples(options)
     found = _decisions(options, judge, samples, failures)
     shown = [_show(prediction, judge) for prediction in found]
     _write(options, [prediction.as_dict() for prediction in shown])

@@ -3,6 +3,7 @@
 import textwrap
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from mmdg_lite.inference.predict import Prediction
@@ -27,7 +28,7 @@ def decision(prediction: Prediction) -> Figure:
     rows = 1 if maps is None else 2
     below = 0.17 * len(lines) + 0.1
     figure = new_figure((7.2, 2.6 * rows + 0.7 + below))
-    pictures, words = figure.subfigures(2, 1, height_ratios=[2.6 * rows + 0.7, below])
+    pictures, words = np.asarray(figure.subfigures(2, 1, height_ratios=[2.6 * rows + 0.7, below])).tolist()
     grid = pictures.subplots(rows, 3, squeeze=False)
     drawn = None
     for modality in MODALITIES:
