@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from mmdg_lite.inference.predict import Prediction
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.plots.faces import show_image, token_map
-from mmdg_lite.plots.style import NAMES, new_figure, save, styled
+from mmdg_lite.plots.style import new_figure, save, styled
 
 COLUMNS = 96  # characters in a line of notes
 
@@ -38,11 +38,11 @@ def decision(prediction: Prediction) -> Figure:
         for axes in column:
             axes.set_axis_off()
         if image is None or score is None or certainty is None:
-            text = f"{NAMES[modality.value]}: missing"
+            text = f"{modality.title}: missing"
             column[0].text(0.5, 0.5, text, ha="center", fontsize="small", transform=column[0].transAxes)
             continue
         show_image(column[0], image)
-        column[0].set_title(f"{NAMES[modality.value]}: own score {score:.2f}", fontsize="small")
+        column[0].set_title(f"{modality.title}: own score {score:.2f}", fontsize="small")
         if maps is None:
             continue
         show_image(column[1], image)

@@ -1,14 +1,13 @@
-"""`python -m mmdg_lite.results.archive RUNS ARCHIVE`: what tables and figures need of finished runs, in little space.
+"""Archives: what tables and figures need of finished runs, in little space (command `archive`).
 
 An archive has the folders of the runs, each with its configuration, result and metrics over time; the scores of all
 runs of a setting stand in one file beside them (`packed_scores`). Tables, figures and notebooks read it like the runs.
 `--unpack` writes run folders from it, so that a grid that is started there goes on from the archived runs.
 """
 
-import argparse
 import gzip
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,26 +94,3 @@ def _copy(source: RunFolder, target: RunFolder) -> None:
 def _place(run: Path, root: Path) -> Path:
     """The folder whose file of packed scores holds a run's: that of its setting, two levels up, at most `root`."""
     return root.joinpath(*run.relative_to(root).parts[:-2])
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m mmdg_lite.results.archive", description=archive.__doc__)
-    parser.add_argument("source", type=Path, help="folder of finished runs; with --unpack: an archive")
-    parser.add_argument("into", type=Path, help="where to write")
-    parser.add_argument("--unpack", action="store_true", help="write run folders from an archive")
-    parser.add_argument("--bits", type=int, help="significant bits to round scores to (default: exact)")
-    parser.add_argument(
-        "--asked-for-only", action="store_true", help="leave out tests that the runs' protocols do not ask for"
-    )
-    options = parser.parse_args(arguments)
-    if options.unpack:
-        written = unpack(options.source, options.into)
-    else:
-        written = archive(options.source, options.into, bits=options.bits, asked_for_only=options.asked_for_only)
-    print(f"{len(written)} runs in {options.into}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -17,7 +17,6 @@ from mmdg_lite.data.synthetic import Faces
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.models.outputs import Output
 from mmdg_lite.plots.faces import certainty_maps
-from mmdg_lite.plots.style import NAMES
 from mmdg_lite.runs.scores import Scores
 from mmdg_lite.runs.shipped import RECORD, WEIGHTS, Record, Shipped, load_shipped, ship
 from mmdg_lite.training.evaluation import TEST_MISSING, batches, to_device
@@ -52,7 +51,7 @@ class Answer:
         frame["right"] = accepted == (self.faces.label == 1)
         text = self.output.modality_scores().cpu().numpy()
         for modality in MODALITIES:
-            frame[f"text {NAMES[modality.value]}"] = text[:, modality.index].round(3)
+            frame[f"text {modality.title}"] = text[:, modality.index].round(3)
         return frame
 
     def certainty(self, index: int) -> NDArray[np.float64]:
@@ -76,7 +75,7 @@ class Answer:
         """Mean certainty of the patches in the last block: a row per kind of face, a column per receiving modality."""
         patches = self.output.token_certainty[-1][..., 1:]  # n x 3 receivers x 2 senders x P
         means = patches.mean(dim=(2, 3)).cpu().double().numpy()  # n x 3
-        frame = pd.DataFrame(means, columns=[NAMES[modality.value] for modality in MODALITIES])
+        frame = pd.DataFrame(means, columns=[modality.title for modality in MODALITIES])
         kinds = [name.replace("_", " ") for name in self.faces.species]
         table = frame.groupby(pd.Series(kinds, name="face")).mean()
         return table.loc[sorted(table.index, key=lambda name: (name != "live", name))]
@@ -129,7 +128,7 @@ class Quickstart(Shipped):
 
 def missing_name(missing: Sequence[Modality]) -> str:
     """Words for a set of missing modalities: "all three", "without depth"."""
-    return "without " + " and ".join(NAMES[m.value] for m in missing) if missing else "all three"
+    return "without " + " and ".join(m.title for m in missing) if missing else "all three"
 
 
 def load(*, folder: str | Path = ASSETS, device: str = "cpu") -> Quickstart:

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmdg_lite.__main__ import main
 from mmdg_lite.configuration import write_json
 from mmdg_lite.plots.training import find_runs
-from mmdg_lite.results.archive import archive, asked_for, main, unpack
+from mmdg_lite.results.archive import archive, asked_for, unpack
 from mmdg_lite.results.collect import collect, collect_species, list_names, read_history, read_list
 from mmdg_lite.results.one_run import test_lists as lists_of
 from mmdg_lite.runs.config import configure
@@ -145,8 +146,8 @@ def test_runs_on_other_samples_and_the_own_folder_are_refused(grid, tmp_path: Pa
 
 
 def test_the_command(grid, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(grid(0)), str(tmp_path / "archive")]) == 0
-    assert main(["--unpack", str(tmp_path / "archive"), str(tmp_path / "again")]) == 0
+    assert main(["archive", str(grid(0)), str(tmp_path / "archive")]) == 0
+    assert main(["archive", "--unpack", str(tmp_path / "archive"), str(tmp_path / "again")]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"1 runs in {tmp_path / 'archive'}",
         f"1 runs in {tmp_path / 'again'}",
