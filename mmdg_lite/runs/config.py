@@ -195,7 +195,8 @@ def configure(
     Args:
         profile: "quick", "full" or "paper".
         protocol, setting, method, seed, device: see `RunConfig`.
-        data_root: folder with the converted data sets, required by "paper".
+        data_root: folder with the converted data sets, required by "paper"; recorded by its absolute name, so that the
+            run can be continued and evaluated from any working directory.
         data, training, model: fields of `DataConfig`, `TrainingConfig` and `ModelConfig` to change.
         plugins: your own files to load first; the configuration records those that the run needs.
 
@@ -228,7 +229,7 @@ def configure(
         "method": method,
         "seed": seed,
         "device": device,
-        "data": to_dict(base_data) | {"root": data_root} | (data or {}),
+        "data": _one_name(to_dict(base_data) | {"root": data_root} | (data or {})),
         "model": to_dict(model_config) | (model or {}),
         "training": to_dict(base_training) | {"rule": parts.rule} | (training or {}),
     }
@@ -238,6 +239,12 @@ def configure(
         "rule": str(values["training"]["rule"]),
     }
     return from_dict(RunConfig, values | {"plugins": plugins_behind(names)})
+
+
+def _one_name(data: dict[str, Any]) -> dict[str, Any]:
+    """The same fields with the data's folder under its absolute name."""
+    root = data["root"]
+    return data | {"root": str(Path(root).resolve())} if isinstance(root, str | Path) else data
 
 
 def resolve_device(name: str) -> torch.device:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_prep.__main__ import main
-from data_prep.own import COLUMNS, Own, depth_grey, infrared_grey, read_table
+from data_prep.own import Own
+from data_prep.table import COLUMNS, read_table
 from mmdg_lite.data.protocols import own_setting
 from mmdg_lite.data.real.lists import ListError
 from mmdg_lite.data.real.manifest import is_plain_name, read_manifest
