@@ -91,7 +91,7 @@ def _program(model: Exportable, size: int) -> torch.export.ExportedProgram:
         except Exception as error:
             reason = str(error).strip().split("\n")[0]
             raise RuntimeError(
-                f"{type(model.model).__name__} cannot be exported: something in its forward pass depends on what a batch "
+                f"{type(model.model).__name__} cannot be exported: its forward pass seems to depend on what a batch "
                 f"holds ({type(error).__name__}: {reason})"
             ) from error
 

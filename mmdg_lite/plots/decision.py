@@ -1,7 +1,6 @@
 """The picture of one decision: what the model saw, how certain it was where, and what it decided."""
 
 import textwrap
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,14 +8,9 @@ from matplotlib.figure import Figure
 from mmdg_lite.inference.predict import Prediction
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.plots.faces import show_image, token_map
-from mmdg_lite.plots.style import new_figure, save, styled
+from mmdg_lite.plots.style import new_figure, styled
 
 COLUMNS = 96  # characters in a line of notes
-
-
-def save_decision(prediction: Prediction, path: Path) -> Path:
-    """Draw a decision into a file, whose ending is the format."""
-    return save(decision(prediction), path)
 
 
 @styled

@@ -1,13 +1,12 @@
-"""`python -m mmdg_lite predict` and `export`: their options, and what they print and write.
-
-Nothing heavy is imported before a command runs, so that --help answers at once.
-"""
+"""Commands that use a trained model: predict, export."""
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mmdg_lite.commands.options import Commands, add_command, add_device_option, add_plugin_option
 
 if TYPE_CHECKING:
     from mmdg_lite.inference.judge import Judge
@@ -15,16 +14,19 @@ if TYPE_CHECKING:
     from mmdg_lite.inference.predict import Prediction, Prepared
     from mmdg_lite.inference.samples import Sample
 
-PREDICT = "decide whether faces in your own pictures are live"
-EXPORT = "write a model as one file that runs without this package"
 MODEL = "folder of a run, or its model.safetensors; without it the shipped model, which never saw a real face"
 
-Draw = Callable[["Prediction", Path], Path]
-"""Writes the figure of a decision to a file; the command line hands it in, since figures are on a higher floor."""
 
-
-def configure_predict(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `predict`."""
+def add_predict(commands: "Commands[argparse.ArgumentParser]") -> None:
+    """`predict`."""
+    text = "decide whether the faces in your own pictures are live"
+    examples = [
+        "--rgb face.png --crop --figure decision.png",
+        "runs/my_run --rgb a.png --depth b.png --depth-range 300 900 --infrared c.png",
+        "runs/my_run --table samples.csv --csv decisions.csv",
+        "runs/my_run --video --rgb clip.mp4",
+    ]
+    parser = add_command(commands, "predict", run_predict, text, examples=examples)
     parser.add_argument("model", nargs="?", type=Path, metavar="MODEL", help=MODEL)
     for name in ("rgb", "depth", "infrared"):
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"{name} picture; with --video a clip")
@@ -45,20 +47,23 @@ def configure_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row per sample, or per frame")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the decision; of many samples a folder")
-    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or mps")
+    add_device_option(parser)
     parser.add_argument("--batch-size", type=int, default=8, help="samples at a time")
-    _plugin(parser)
+    add_plugin_option(parser)
 
 
-def configure_export(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `export`."""
+def add_export(commands: "Commands[argparse.ArgumentParser]") -> None:
+    """`export`."""
+    text = "write a model as one file that runs without this package"
+    examples = ["--out model.onnx", "runs/my_run --format torch --out model.pt2"]
+    parser = add_command(commands, "export", run_export, text, examples=examples)
     parser.add_argument("model", nargs="?", type=Path, metavar="MODEL", help=MODEL)
     parser.add_argument("--format", choices=("onnx", "torch"), default="onnx", help="ONNX, or torch.export's .pt2")
     parser.add_argument("--out", type=Path, help="the file; without it model.onnx or model.pt2")
-    _plugin(parser)
+    add_plugin_option(parser)
 
 
-def run_predict(options: argparse.Namespace, *, draw: Draw | None = None) -> int:
+def run_predict(options: argparse.Namespace) -> int:
     """Decide, print, write. Returns 0, also for spoofs; 1 if a sample of several could not be read."""
     from mmdg_lite.inference.judge import open_judge
 
@@ -67,6 +72,8 @@ def run_predict(options: argparse.Namespace, *, draw: Draw | None = None) -> int
         raise ValueError("name pictures (--rgb, --depth, --infrared), or a --table, or a --folder: one of the three")
     if options.video and sources[0] is None:
         raise ValueError("--video needs the clip's files: --rgb, --depth, --infrared")
+    if options.video and options.figure is not None:
+        raise ValueError("--figure draws single pictures; of a clip, give one frame without --video")
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
     _load_plugins(options.plugin)
@@ -81,9 +88,8 @@ def run_predict(options: argparse.Namespace, *, draw: Draw | None = None) -> int
     found = _decisions(options, judge, samples, failures)
     shown = [_show(prediction, judge) for prediction in found]
     _write(options, [prediction.as_dict() for prediction in shown])
-    if options.figure is not None and draw is not None:
-        for place, prediction in _places(options.figure, shown, many=len(samples) > 1):
-            print(draw(prediction, place))
+    if options.figure is not None:
+        _draw(options.figure, shown, many=len(samples) > 1)
     for failure in failures:
         print(failure, file=sys.stderr)
     return 1 if failures else 0
@@ -98,11 +104,6 @@ def run_export(options: argparse.Namespace) -> int:
     judge = open_judge(options.model, threshold=None)
     print(export(judge, options.out or Path("model").with_suffix(SUFFIXES[options.format]), format=options.format))
     return 0
-
-
-def _plugin(parser: argparse.ArgumentParser) -> None:
-    text = "your own Python files that register the model's architecture (YOUR_METHOD.md)"
-    parser.add_argument("--plugin", nargs="+", type=Path, default=[], metavar="FILE", help=text)
 
 
 def _load_plugins(paths: Sequence[Path]) -> None:
@@ -222,7 +223,10 @@ def _write(options: argparse.Namespace, found: Sequence[dict[str, Any]]) -> None
         print(options.csv)
 
 
-def _places(figure: Path, found: "Sequence[Prediction]", *, many: bool) -> "Iterator[tuple[Path, Prediction]]":
-    """Where each figure goes: the file named, or numbered files in the folder named."""
+def _draw(figure: Path, found: "Sequence[Prediction]", *, many: bool) -> None:
+    """Draw each decision: into the file named, or into numbered files in the folder named."""
+    from mmdg_lite.plots.decision import decision
+    from mmdg_lite.plots.style import save
+
     for number, prediction in enumerate(found):
-        yield (figure / f"{number:04d}.png" if many else figure), prediction
+        print(save(decision(prediction), figure / f"{number:04d}.png" if many else figure))
