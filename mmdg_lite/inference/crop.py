@@ -19,6 +19,10 @@ MARGIN = 0.3
 """Share of the found face's side that is added on every side of it."""
 SMALLEST = 24
 """Pixels, side of the smallest face that the detector knows."""
+SMALLEST_SHARE = 0.1
+"""Share of the picture's shorter side below which no face is looked for: such are too small to be judged."""
+AGREEING = 8
+"""Overlapping detections that make a face; with scikit-image's 4 a brick wall has some."""
 LARGEST_SIDE = 640
 """Pixels; larger pictures are searched in every second, third, ... pixel, since the detector is slow."""
 
@@ -38,14 +42,16 @@ def find_face(rgb: Pixels) -> Box | None:
     step = max(1, -(-max(rgb.shape[:2]) // LARGEST_SIDE))
     seen = np.ascontiguousarray(rgb[::step, ::step])
     height, width = seen.shape[:2]
-    if min(height, width) <= SMALLEST:
+    smallest = max(SMALLEST, int(SMALLEST_SHARE * min(height, width)))
+    if min(height, width) <= smallest:
         return None
     found = _detector().detect_multi_scale(
         img=seen,
         scale_factor=1.2,
         step_ratio=1,
-        min_size=(SMALLEST, SMALLEST),
+        min_size=(smallest, smallest),
         max_size=(min(height, width), min(height, width)),
+        min_neighbor_number=AGREEING,
     )
     if not found:
         return None

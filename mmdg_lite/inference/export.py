@@ -87,6 +87,7 @@ def _program(model: Exportable, size: int) -> torch.export.ExportedProgram:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch about its own exporter
         try:
+            model(*example(size))  # what is computed once and kept must not be computed first by the exporter
             return torch.export.export(model, example(size), dynamic_shapes={name: {0: batch} for name in INPUTS})
         except Exception as error:
             reason = str(error).strip().split("\n")[0]

@@ -38,7 +38,7 @@ def source_samples(record, count):
 
 @pytest.fixture(scope="module")
 def samples(record):
-    return source_samples(record, 60)
+    return source_samples(record, record.config.data.validation_samples)
 
 
 def rates(samples, statistics):
@@ -50,20 +50,12 @@ def rates(samples, statistics):
     return {kind: count / len(samples) for kind, count in counts.items()}
 
 
-def test_notes_are_rare_on_the_sources(samples, statistics):
-    """Depth of some replays is one single hole, which is a finding and no false alarm."""
-    found = rates(samples, statistics)
-    holes = np.mean([image.min() == image.max() for image in samples.depth])
-    assert found.pop("constant", 0) == holes
-    assert all(rate <= 0.01 for rate in found.values()), found
-
-
-@pytest.mark.slow
-def test_notes_are_rare_on_the_whole_validation_lists(record, statistics):
-    samples = source_samples(record, record.config.data.validation_samples)
+def test_each_note_is_rare_on_the_sources_validation_lists(samples, statistics):
+    """At most 1 %. Depth of some replays is one single hole, which is a finding and no false alarm."""
     found = rates(samples, statistics)
     print(found)
-    found.pop("constant", None)
+    holes = np.mean([image.min() == image.max() for image in samples.depth])
+    assert found.pop("constant", 0) == holes
     assert all(rate <= 0.01 for rate in found.values()), found
 
 
@@ -80,7 +72,8 @@ def test_the_recorded_statistics_are_those_of_the_shipped_model_s_training_sampl
 
 
 def share(kind, samples, statistics, modality, images, chosen=None):
-    rows = range(len(images)) if chosen is None else np.flatnonzero(chosen)
+    rows = np.arange(len(images)) if chosen is None else np.flatnonzero(chosen)
+    rows = rows[:: max(1, len(rows) // 100)]
     found = [kind in {note.kind for note in picture_notes({modality: images[row]}, statistics)} for row in rows]
     return np.mean(found)
 
@@ -96,8 +89,9 @@ def test_inverted_depth_of_faces_is_noted(samples, statistics):
 
 
 def test_saturated_constant_and_foreign_pictures_are_noted(samples, statistics):
-    white = np.where(samples.infrared > 60, 255, samples.infrared).astype(np.uint8)
-    assert share("saturated", samples, statistics, Modality.INFRARED, white) > 0.5
+    white = samples.infrared.copy()
+    white[..., :48, :] = 255
+    assert share("saturated", samples, statistics, Modality.INFRARED, white) > 0.9
     constant = np.full((1, 64, 64), 127, np.uint8)
     (note,) = picture_notes({Modality.INFRARED: constant}, statistics)
     assert note.kind == "constant" and "127 everywhere" in note.text

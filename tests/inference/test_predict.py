@@ -134,7 +134,7 @@ def test_depth_in_millimetres_equals_its_grey_values(judge, faces):
 def test_a_face_is_found_and_cut_out(judge):
     astronaut = skimage.data.astronaut()
     whole, face = predict(astronaut, model=judge), predict(astronaut, model=judge, crop=True)
-    assert "the face takes up 17% of the picture's side only" in {n.kind: n.text for n in whole.notes}["face"]
+    assert "the face takes up 20% of the picture's side only" in {n.kind: n.text for n in whole.notes}["face"]
     assert not [n for n in face.notes if n.kind == "face"]
     assert not np.array_equal(whole.images[Modality.RGB], face.images[Modality.RGB])
     wall = predict(np.repeat(skimage.data.brick()[:200, :, None], 3, axis=2), model=judge, crop=True)
