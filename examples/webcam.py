@@ -3,8 +3,8 @@
     python examples/webcam.py [MODEL]
 
 MODEL is the folder of a run; without it the shipped model decides, which never saw a real face: its answers mean
-nothing. Needs OpenCV with windows (`pip install opencv-python`) and a camera. Press q to end. This is a demonstration, not a
-product: depth and infrared are missing, and a score of one frame is no decision about a person.
+nothing. Needs OpenCV with windows (`pip install opencv-python`) and a camera. Press q to end. This is a demonstration,
+not a product: depth and infrared are missing, and a score of one frame is no decision about a person.
 """
 
 import sys
