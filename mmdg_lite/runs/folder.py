@@ -30,6 +30,7 @@ class RunFolder:
         self.state = self.path / "state.safetensors"
         self.model = self.path / "model.safetensors"
         self.scores = self.path / "scores"
+        self.pictures = self.path / "picture_statistics.json"  # of the training samples
         self.result = self.path / "result.json"
 
     @property

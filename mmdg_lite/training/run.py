@@ -10,6 +10,7 @@ import torch
 
 from mmdg_lite.configuration import write_json
 from mmdg_lite.data.dataset import FaceDataset
+from mmdg_lite.data.statistics import picture_statistics
 from mmdg_lite.runs.config import RunConfig, resolve_device
 from mmdg_lite.runs.environment import peak_memory
 from mmdg_lite.runs.folder import RunFolder
@@ -61,6 +62,8 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
                 return run.path
             since = time.perf_counter()
             data = data or load_setting(config, progress=progress and first)
+            if first and not run.pictures.is_file():
+                write_json(run.pictures, picture_statistics(data.train))
             if method(config.method).kind == "linear_probe":
                 scorer, made = fit_probe(config, run, data, device=device, progress=progress), {"steps": 0}
             else:
