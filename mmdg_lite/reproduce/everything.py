@@ -47,7 +47,7 @@ def reproduce(
 
     Args:
         profile: "quick" (minutes), "full" (hours on CPU) or "paper" (ViT-B/16 on converted data sets).
-        protocols: any of P1 to P5.
+        protocols: any of P1 to P6.
         methods: names of `methods.METHODS`, or of a plugin.
         seeds: one run per seed.
         out: folder for runs, executed notebooks, tables and figures.

@@ -3,7 +3,9 @@
 A group per list ("validation", "test_W", "test_W_without_depth", ...) holds the samples once (`ids`, `labels`, and
 `species` as places in `species_names`), the names of the runs (`runs`) and their `scores`, a row per run. Scores that
 are float32, as those of all methods here, are kept as such; others as float64. Equal scores make equal files. Scores
-may be rounded to save more: their last bits are noise, which nothing compresses.
+may be rounded to save more: their last bits are noise, which nothing compresses. Short lists, such as those of protocol
+P6, would take more space for HDF5's own notes than for scores: the newest format keeps fewer notes, and the scores of
+several runs are compressed together.
 """
 
 import io
@@ -20,6 +22,8 @@ from mmdg_lite.runs.scores import Scores
 FILE = "scores.h5"
 FLOAT32 = 24
 """Significant bits of a float32."""
+CHUNK = 2**14
+"""Scores that are compressed together, in whole rows: short lists take several runs."""
 SQUEEZED = {"shuffle": True, "compression": "gzip", "compression_opts": 9}
 
 
@@ -33,7 +37,7 @@ def pack(path: str | Path, lists: Mapping[str, Mapping[str, Scores]], *, bits: i
     if bits is not None and not 1 <= bits <= FLOAT32:
         raise ValueError(f"scores can be rounded to 1 to {FLOAT32} significant bits, not {bits}")
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    with h5py.File(buffer, "w", libver="latest") as file:
         for name, scored in sorted(lists.items()):
             _check(path, name, scored)
             _write_list(file.create_group(name), scored, bits)
@@ -129,7 +133,7 @@ def _write_list(group: h5py.Group, scored: Mapping[str, Scores], bits: int | Non
     }
     for key, values in samples.items():
         group.create_dataset(key, data=values, chunks=values.shape, **SQUEEZED)
-    group.create_dataset("scores", data=kept, chunks=(1, len(first)), **SQUEEZED)
+    group.create_dataset("scores", data=kept, chunks=(min(len(runs), max(1, CHUNK // len(first))), len(first)), **SQUEEZED)
 
 
 def _bytes(texts: Sequence[str]) -> NDArray[np.bytes_]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
 from mmdg_lite.configuration import write_json
 from mmdg_lite.data.dataset import FaceDataset
 from mmdg_lite.runs.config import UNDIVIDED, RunConfig, resolve_device
@@ -15,7 +17,7 @@ from mmdg_lite.runs.methods import method
 from mmdg_lite.runs.plugins import load_recorded
 from mmdg_lite.runs.ranks import from_first, gathered, number, ranks, started
 from mmdg_lite.runs.scores import Pattern, score_file
-from mmdg_lite.runs.setting_data import SettingData, load_setting
+from mmdg_lite.runs.setting_data import SettingData, load_setting, p6_lists
 from mmdg_lite.training.evaluation import Scored, model_scorer, possible_tests, score, summarise
 from mmdg_lite.training.linear_probe import fit_probe
 from mmdg_lite.training.trainer import Trainer
@@ -69,7 +71,7 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
                 scorer = _trained(trainer)
                 made = {"steps": trainer.step, "best_step": trainer.best_step, "skipped_steps": trainer.skipped}
             if first:
-                _test(config, run, data, scorer, made, since)
+                _test(config, run, data, scorer, made, since, progress=progress)
             gathered(None)  # nobody leaves before the first is ready
     return run.path
 
@@ -91,6 +93,8 @@ def _test(
     scorer: DatasetScorer,
     made: dict[str, int],
     since: float,
+    *,
+    progress: bool,
 ) -> None:
     """Score the validation and test lists, and write the run's result."""
     validation = scorer(data.validation, ())
@@ -102,9 +106,23 @@ def _test(
             scored = scorer(left, missing)
             scored.write(run.scores / name)
             tests[name.removesuffix(".csv.gz")] = scored
-    seconds = round(time.perf_counter() - since, 1)
-    cost = {"seconds": seconds} | peak_memory(resolve_device(config.device))
+    begun = time.perf_counter()
+    if config.deployments:
+        score_p6(config, run.scores, scorer, progress=progress)
+    now = time.perf_counter()
+    cost = {"seconds": round(now - since, 1)} | peak_memory(resolve_device(config.device))
+    if config.deployments:
+        cost |= {"p6_seconds": round(now - begun, 1)}
     write_json(run.result, summarise(validation, tests) | made | cost)
+
+
+def score_p6(config: RunConfig, scores: Path, scorer: DatasetScorer, *, progress: bool = True) -> None:
+    """Score the lists that protocol P6 adds to a run into a folder of score files.
+
+    Their error rates are no part of the run's result: tables compute them from the scores.
+    """
+    for name, dataset in tqdm(p6_lists(config), desc="protocol P6", unit="list", leave=False, disable=not progress):
+        scorer(dataset, ()).write(scores / name)
 
 
 def _trained(trainer: Trainer) -> DatasetScorer:
