@@ -72,7 +72,7 @@ benchmark: $(READY)  ## speed of the renderer and of training, printed, never as
 	@$(BIN)/python -m pytest -m slow -s tests/benchmarks
 
 notebooks: $(READY)  ## execute every notebook at the quick profile and keep the cleaned outputs
-	@$(BIN)/python -m mmdg_lite.reproduce.notebooks notebooks
+	@$(BIN)/python -m mmdg_lite notebooks
 
 lab: $(READY)  ## JupyterLab in this environment
 	@$(BIN)/python -m jupyterlab --notebook-dir notebooks

@@ -13,7 +13,7 @@ from mmdg_lite.data.renderer.domains import DOMAINS
 from mmdg_lite.data.renderer.scenes import SPECIES
 from mmdg_lite.data.synthetic import render
 from mmdg_lite.modality import MODALITIES
-from mmdg_lite.plots.style import NAMES, new_figure, save, styled
+from mmdg_lite.plots.style import new_figure, save, styled
 
 
 @styled
@@ -34,7 +34,7 @@ def contact_sheet(*, seed: int = 11, size: int = 64) -> Figure:
             rows.append(rearrange(channels, "n c h w -> h (n w) c"))
     axes.imshow(np.concatenate(rows), interpolation="nearest")
     axes.set_xticks((np.arange(len(species)) + 0.5) * size, [s.replace("_", "\n") for s in species])
-    labels = [f"{letter} {NAMES[modality.value]}" for letter in DOMAINS for modality in MODALITIES]
+    labels = [f"{letter} {modality.title}" for letter in DOMAINS for modality in MODALITIES]
     axes.set_yticks((np.arange(len(labels)) + 0.5) * size, labels)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)

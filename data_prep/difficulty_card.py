@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from mmdg_lite.modality import MODALITIES
-from mmdg_lite.plots.style import COLOURS, NAMES, new_figure, styled
+from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.plots.style import COLOURS, new_figure, styled
 
 FUSION = "+".join(modality.value for modality in MODALITIES)
 TITLES = {"inside": "inside a domain", "across": "domain left out"}
@@ -67,13 +67,13 @@ def facts(report: Report) -> list[str]:
         sentences[-1] += f" on average {mean:.1f} %."
     single = {modality.value: means("across", modality.value) for modality in MODALITIES}
     if all(len(numbers) == len(targets) for numbers in single.values()):
-        best = [f"{target} {NAMES[min(single, key=lambda name: single[name][target])]}" for target in targets]
+        best = [f"{target} {Modality(min(single, key=lambda name: single[name][target])).title}" for target in targets]
         sentences.append(f"Best single modality when the domain is left out: {', '.join(best)}.")
     return sentences
 
 
 def _name(names: str) -> str:
-    return " + ".join(NAMES[name] for name in names.split("+"))
+    return " + ".join(Modality(name).title for name in names.split("+"))
 
 
 def _targets(report: Report) -> list[str]:
@@ -132,7 +132,7 @@ def difficulty_figure(report: Report) -> Figure:
     for place, scope in enumerate(scopes):
         axes = shared = figure.add_subplot(1, len(scopes), place + 1, sharey=shared)
         for column, (names, colour) in enumerate(zip(columns, colours, strict=True)):
-            label = "all three" if names == FUSION else NAMES[names]
+            label = "all three" if names == FUSION else Modality(names).title
             for x, target in enumerate(targets):
                 numbers = 100 * np.array(values(report, "cnn", scope, target, names, "hter"))
                 if len(numbers) == 0:

@@ -11,6 +11,11 @@ class Modality(enum.Enum):
     INFRARED = "infrared"
 
     @property
+    def title(self) -> str:
+        """The name as figures and tables print it: "RGB", "depth" or "infrared"."""
+        return "RGB" if self is Modality.RGB else str(self.value)
+
+    @property
     def index(self) -> int:
         """Position in every tensor that has a modality dimension: 0 RGB, 1 depth, 2 infrared."""
         return MODALITIES.index(self)

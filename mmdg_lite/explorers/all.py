@@ -14,7 +14,6 @@ from mmdg_lite.explorers import training as training_viewer
 from mmdg_lite.explorers.shell import Explorer, choice, several, slider, switch, whole_slider
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.plots import training
-from mmdg_lite.plots.style import NAMES
 from mmdg_lite.studies.quickstart import Quickstart
 
 __all__ = ["Explorer", "explore_balance", "explore_regrad", "view_training"]
@@ -25,11 +24,9 @@ LOSSES = {Modality.RGB: 1.0, Modality.DEPTH: 0.5, Modality.INFRARED: 0.8}
 
 def explore_regrad(*, branch: Modality = Modality.RGB) -> Explorer:
     """Three gradients by angle and length, losses and certainties; drawn: ReGrad's parts and every rule's result."""
-    controls: dict[str, Any] = {
-        "branch": choice("branch", [(NAMES[m.value], m.value) for m in MODALITIES], branch.value)
-    }
+    controls: dict[str, Any] = {"branch": choice("branch", [(m.title, m.value) for m in MODALITIES], branch.value)}
     for m in MODALITIES:
-        name = NAMES[m.value]
+        name = m.title
         controls[f"angle_{m.value}"] = slider(f"{name} angle", ANGLES[m], -180, 180, 1, unit="degrees")
         controls[f"length_{m.value}"] = slider(f"{name} length", 1.0, 0, 2, 0.05)
         controls[f"loss_{m.value}"] = slider(f"{name} loss", LOSSES[m], 0, 2, 0.05, unit="nats")
@@ -58,7 +55,7 @@ def explore_balance(
         label, unit = balance_explorer.KNOBS[knob]
         controls[knob] = slider(label, value, *balance_explorer.knob_limits(knob), 0.01, unit=unit)
     for m in MODALITIES:
-        controls[f"use_{m.value}"] = switch(f"use {NAMES[m.value]}", True)
+        controls[f"use_{m.value}"] = switch(f"use {m.title}", True)
     knobs, switches = list(balance_explorer.KNOBS), [f"use_{m.value}" for m in MODALITIES]
     groups = [["domain", "species", "sample", *switches], knobs]
     explorer = Explorer(balance_explorer.draw, controls, groups=groups, options={"shipped": shipped})

@@ -24,7 +24,7 @@ from mmdg_lite.explorers.shell import Drawn
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.models.outputs import Output
 from mmdg_lite.plots.faces import show_image, token_map
-from mmdg_lite.plots.style import COLOURS, NAMES, new_figure, styled
+from mmdg_lite.plots.style import COLOURS, new_figure, styled
 from mmdg_lite.studies.quickstart import Quickstart
 from mmdg_lite.studies.shapley import CHANCE, COALITIONS, Coalition, every_coalition, restricted, shapley_values
 from mmdg_lite.training.evaluation import to_device
@@ -145,7 +145,7 @@ def picture(seen: Look, *, limits: tuple[float, float] = (0.01, 0.15)) -> Figure
         left = 0.01 + 0.178 * m.index
         image = figure.add_axes((left, 0.51, width, height))
         show_image(image, seen.faces[m.value][0])
-        image.set_title(NAMES[m.value] + ("" if m in seen.present else " (missing)"), fontsize="medium")
+        image.set_title(m.title + ("" if m in seen.present else " (missing)"), fontsize="medium")
         if m not in seen.present:
             image.add_patch(_veil(image))
         below = figure.add_axes((left, 0.04, width, height))
@@ -171,9 +171,9 @@ def picture(seen: Look, *, limits: tuple[float, float] = (0.01, 0.15)) -> Figure
 def words(seen: Look) -> str:
     """The picture in words."""
     kind = seen.faces.species[0].replace("_", " ")
-    there = ", ".join(NAMES[m.value] for m in seen.present)
-    shares = ", ".join(f"{NAMES[m.value]} {seen.shapley[m.index]:+.2f}" for m in MODALITIES)
-    texts = ", ".join(f"{NAMES[m.value]} {seen.text[m.index]:.2f}" for m in seen.present)
+    there = ", ".join(m.title for m in seen.present)
+    shares = ", ".join(f"{m.title} {seen.shapley[m.index]:+.2f}" for m in MODALITIES)
+    texts = ", ".join(f"{m.title} {seen.text[m.index]:.2f}" for m in seen.present)
     return (
         f"A face ({kind}) seen by {there}: score {seen.score:.2f} at threshold {seen.threshold:.2f}, decided "
         f"{seen.decision}. Text scores: {texts}. Shapley values: {shares}."
@@ -194,7 +194,7 @@ def _veil(axes: Axes) -> Any:
 
 
 def _bars(axes: Axes, values: NDArray[np.float64] | tuple[float, ...], *, base: float) -> None:
-    names = [NAMES[m.value] for m in MODALITIES]
+    names = [m.title for m in MODALITIES]
     colours = [COLOURS[m.value] for m in MODALITIES]
     axes.barh(names, np.nan_to_num(np.asarray(values) - base), left=base, color=colours, height=0.7)
     axes.invert_yaxis()

@@ -1,5 +1,5 @@
 """The models: MMDG++, MMDG and the baselines over a frozen CLIP, with their outputs and losses."""
 
-from mmdg_lite.models.builder import MMDG, MMDGPlusPlus, ModelConfig, build, register
+import lazy_loader
 
-__all__ = ["MMDG", "MMDGPlusPlus", "ModelConfig", "build", "register"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""The models by name: what a configuration says of one, and building it. `register` adds one of your own."""
+"""The models by name: what a configuration says of one, and building it. `register_model` adds one of your own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ __all__ = [
     "Stream",
     "build",
     "register",
+    "register_model",
 ]
 
 
@@ -64,12 +65,15 @@ Builder = Callable[[CLIP, ModelConfig], MultimodalModel]
 """From a pre-trained CLIP and the configuration to the model; PyTorch's global CPU generator is seeded already."""
 
 
-def register(name: str, builder: Builder) -> None:
+def register_model(name: str, builder: Builder) -> None:
     """Add an architecture under a name that `ModelConfig.architecture` and `Method.architecture` can then give.
 
     Raises `ValueError` if the name is taken, or no name for a folder.
     """
     add(ARCHITECTURES, name, builder, what="architecture")
+
+
+register = register_model  # its name until version 0.2, which plugins use
 
 
 def build(config: ModelConfig) -> MultimodalModel:

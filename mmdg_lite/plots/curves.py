@@ -19,8 +19,8 @@ from scipy.stats import norm
 from sklearn.metrics import det_curve, roc_curve
 
 from mmdg_lite.metrics import threshold_at_eer
-from mmdg_lite.modality import MODALITIES
-from mmdg_lite.plots.style import COLOURS, LINES, NAMES, new_figure, save, styled
+from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.plots.style import COLOURS, LINES, new_figure, save, styled
 from mmdg_lite.results.calibration import risk_coverage
 from mmdg_lite.results.tables import AVERAGE, aggregate, display_name, in_order
 from mmdg_lite.runs.scores import Scores
@@ -204,7 +204,7 @@ def _per_modality(axes: Axes, history: pd.DataFrame, prefix: str, *, log: bool =
     for name in (m.value for m in MODALITIES):
         if f"{prefix}{name}" in history:
             values = _smoothed(history[f"{prefix}{name}"])
-            axes.plot(history["step"], values, LINES[name], color=COLOURS[name], label=NAMES[name])
+            axes.plot(history["step"], values, LINES[name], color=COLOURS[name], label=Modality(name).title)
     if f"{prefix}total" in history:
         axes.plot(history["step"], _smoothed(history[f"{prefix}total"]), color="black", linewidth=1, label="head")
     if log:
@@ -219,7 +219,7 @@ def _line(axes: Axes, history: pd.DataFrame, column: str, *, smooth: int | None 
 def _fastest(axes: Axes, history: pd.DataFrame) -> None:
     for name in (m.value for m in MODALITIES):
         share = (history["fastest"] == name).astype(float)
-        axes.plot(history["step"], _smoothed(share), LINES[name], color=COLOURS[name], label=NAMES[name])
+        axes.plot(history["step"], _smoothed(share), LINES[name], color=COLOURS[name], label=Modality(name).title)
     axes.set_ylim(-0.02, 1.02)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from mmdg_lite.data.loader import CLIP_MEAN, CLIP_STD, Batch
 from mmdg_lite.data.real.quality import hole_fraction, saturated_fraction
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.plots.style import NAMES, new_figure, style, styled
+from mmdg_lite.plots.style import new_figure, style, styled
 
 
 class FaceArrays(Protocol):
@@ -42,7 +42,7 @@ def triplet(faces: FaceArrays, index: int = 0, *, title: str | None = None) -> F
     grid = figure.subplots(1, 3)
     for axes, modality in zip(grid, MODALITIES, strict=True):
         show_image(axes, faces[modality.value][index])
-        axes.set_title(NAMES[modality.value])
+        axes.set_title(modality.title)
     figure.suptitle(title if title is not None else _caption(faces, index), x=0.02, ha="left", fontsize="medium")
     return figure
 
@@ -65,7 +65,7 @@ def contact_sheet(rows: Sequence[tuple[str, FaceArrays]], *, columns: int = 6) -
                     if m == 0:
                         axes.set_title(faces.species[c], fontsize="x-small", loc="center")
             first = grid[3 * r + m, 0]
-            text = f"{name}\n{NAMES[modality.value]}" if m == 0 else NAMES[modality.value]
+            text = f"{name}\n{modality.title}" if m == 0 else modality.title
             first.text(
                 -0.08, 0.5, text, transform=first.transAxes, rotation=90, ha="right", va="center", fontsize="small"
             )
@@ -89,7 +89,7 @@ def certainty_maps(
     maps = [token_map(row) for row in np.asarray(certainty, dtype=float)]
     if len(maps) != len(images):
         raise ValueError(f"{len(images)} images and {len(maps)} certainty maps")
-    titles = names if names is not None else [NAMES[m.value] for m in MODALITIES][: len(maps)]
+    titles = names if names is not None else [m.title for m in MODALITIES][: len(maps)]
     figure = new_figure((2.4 * len(maps) + 0.8, 4.8))
     grid = figure.subplots(2, len(maps), squeeze=False)
     for k, (image, values) in enumerate(zip(images, maps, strict=True)):
@@ -149,7 +149,7 @@ def sheet(rows: Sequence[tuple[str, Mapping[Modality, Pixels]]]) -> Figure:
             if modality in images:
                 pixels = images[modality]
                 axes.imshow(pixels[..., 0] if pixels.shape[2] == 1 else pixels, cmap="gray", vmin=0, vmax=255)
-                axes.set_title(f"{NAMES[modality.value]}, {pixels.shape[1]} x {pixels.shape[0]}", fontsize="x-small")
+                axes.set_title(f"{modality.title}, {pixels.shape[1]} x {pixels.shape[0]}", fontsize="x-small")
             else:
                 axes.text(0.5, 0.5, "missing", ha="center", va="center", fontsize="small", transform=axes.transAxes)
         line[0].set_ylabel(name, fontsize="small")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmdg_lite.modality import MODALITIES
-from mmdg_lite.plots.style import COLOURS, LINES, NAMES, new_figure, styled
+from mmdg_lite.plots.style import COLOURS, LINES, new_figure, styled
 from mmdg_lite.regrad.plane import Comparison, Vector
 
 MARKERS = {"rgb": "o", "depth": "s", "infrared": "D"}
@@ -43,7 +43,7 @@ def cases(comparisons: Mapping[str, Comparison]) -> Figure:
 def _is_absent(label: str, comparisons: Mapping[str, Comparison]) -> bool:
     """Whether a label speaks of a modality that no situation has a gradient of."""
     absent = [m for m in MODALITIES if not any(c.situation.gradients[m.index].any() for c in comparisons.values())]
-    return any(f"of {NAMES[m.value]}'s" in label for m in absent)
+    return any(f"of {m.title}'s" in label for m in absent)
 
 
 @styled
@@ -56,10 +56,10 @@ def others_beside_own(pairs: pd.DataFrame) -> Figure:
     for axes, m in zip(figure.subplots(1, 3, sharey=True), MODALITIES, strict=True):
         for other in m.others:
             rows = pairs[(pairs["branch"] == m.value) & (pairs["other"] == other.value)]
-            style = {"color": COLOURS[other.value], "label": f"{NAMES[other.value]}'s"}
+            style = {"color": COLOURS[other.value], "label": f"{other.title}'s"}
             axes.semilogy(rows["step"], rows["ratio"].where(rows["ratio"] > 0), LINES[other.value], **style)
         axes.axhline(1, color="0.5", linestyle=":", linewidth=1)
-        axes.set(xlabel="step", title=f"in the {NAMES[m.value]} branch")
+        axes.set(xlabel="step", title=f"in the {m.title} branch")
         axes.legend(fontsize="small")
     figure.axes[0].set_ylabel("length of the other's gradient\n/ length of its own")
     return figure
@@ -79,7 +79,7 @@ def directions(table: pd.DataFrame, *, title: str) -> Figure:
     long.set(xlim=(0, None), xlabel="length / plain sum's")
     for m in MODALITIES:
         values = table[f"cosine_{m.value}"]
-        cosine.plot(values, places, MARKERS[m.value], color=COLOURS[m.value], label=NAMES[m.value], alpha=0.8)
+        cosine.plot(values, places, MARKERS[m.value], color=COLOURS[m.value], label=m.title, alpha=0.8)
     cosine.axvline(0, color="0.6", linewidth=1)
     cosine.set(xlabel="cosine with each loss's gradient")
     cosine.legend(fontsize="small", ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
@@ -120,10 +120,10 @@ def words(comparison: Comparison) -> str:
     """The picture in a sentence or two."""
     given = comparison.situation
     fastest = given.fastest
-    text = f"Gradients of a parameter of the {NAMES[given.branch.value]} branch; "
-    text += f"fastest modality: {NAMES[fastest.value] if fastest else 'none'}. "
+    text = f"Gradients of a parameter of the {given.branch.title} branch; "
+    text += f"fastest modality: {fastest.title if fastest else 'none'}. "
     x, y = comparison.results["ReGrad"]
-    hurt = ", ".join(NAMES[m.value] for m in comparison.against("ReGrad")) or "no modality"
+    hurt = ", ".join(m.title for m in comparison.against("ReGrad")) or "no modality"
     return f"{text}ReGrad gives ({x:.2f}, {y:.2f}), against {hurt}."
 
 
@@ -152,7 +152,7 @@ def construction(axes: Axes, comparison: Comparison, reach: float) -> None:
     given = comparison.situation
     for m in MODALITIES:
         _arrow(axes, given.gradients[m.index], colour=COLOURS[m.value], line=LINES[m.value])
-        axes.plot([], [], LINES[m.value], color=COLOURS[m.value], label=f"gradient of {NAMES[m.value]}'s loss")
+        axes.plot([], [], LINES[m.value], color=COLOURS[m.value], label=f"gradient of {m.title}'s loss")
     for part in comparison.parts:
         colour = COLOURS[part.of.value]
         axes.plot([0, part.kept[0]], [0, part.kept[1]], color=colour, linewidth=6, alpha=0.3)
@@ -163,8 +163,8 @@ def construction(axes: Axes, comparison: Comparison, reach: float) -> None:
     axes.plot([], [], color=RESULT, linewidth=2.4, label="ReGrad's result")
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     axes.set(xlabel="first entry of the parameter (no unit)", ylabel="second entry (no unit)")
-    fastest = NAMES[given.fastest.value] if given.fastest else "none"
-    axes.set_title(f"branch {NAMES[given.branch.value]}, fastest: {fastest}", fontsize="medium")
+    fastest = given.fastest.title if given.fastest else "none"
+    axes.set_title(f"branch {given.branch.title}, fastest: {fastest}", fontsize="medium")
     axes.legend(loc="lower left", fontsize=6.5, handlelength=2.2, labelspacing=0.25, framealpha=0.8, frameon=True)
 
 
@@ -176,7 +176,7 @@ def _result(axes: Axes, comparison: Comparison, name: str, reach: float) -> None
     _arrow(axes, result, colour=RESULT, width=2)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
     axes.set_title(name, fontsize="small", loc="center", pad=3)
-    hurt = ", ".join(NAMES[m.value] for m in comparison.against(name))
+    hurt = ", ".join(m.title for m in comparison.against(name))
     axes.set_xlabel(
         f"length {np.linalg.norm(result):.2f}\n" + (f"against {hurt}" if hurt else "against none"), fontsize=7
     )

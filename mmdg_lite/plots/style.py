@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from mmdg_lite.configuration import write_bytes
 
 P = ParamSpec("P")
-NAMES = {"rgb": "RGB", "depth": "depth", "infrared": "infrared"}
 COLOURS = {"rgb": "#D55E00", "depth": "#0072B2", "infrared": "#009E73"}  # the same in every figure
 LINES = {"rgb": "-", "depth": "--", "infrared": "-."}  # told apart without colour too
 

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmdg_lite.modality import MODALITIES
-from mmdg_lite.plots.style import COLOURS, LINES, NAMES, new_figure, styled
+from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.plots.style import COLOURS, LINES, new_figure, styled
 from mmdg_lite.results.collect import read_history
 
 Panel = tuple[str, Callable[[Axes, pd.DataFrame, int], None]]
@@ -66,9 +66,9 @@ def summary(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """A row per run: share of logged steps as the fastest by modality, mean conflict rate, last loss averages."""
     rows = {}
     for name, history in histories.items():
-        row = {f"fastest {NAMES[m.value]}": (history["fastest"] == m.value).mean() for m in MODALITIES}
+        row = {f"fastest {m.title}": (history["fastest"] == m.value).mean() for m in MODALITIES}
         row["conflict rate"] = _column(history, "conflict_rate").mean()
-        row |= {f"last average {NAMES[m.value]}": history[f"average_{m.value}"].iloc[-1] for m in MODALITIES}
+        row |= {f"last average {m.title}": history[f"average_{m.value}"].iloc[-1] for m in MODALITIES}
         rows[name] = row
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -77,7 +77,7 @@ def words(histories: Mapping[str, pd.DataFrame]) -> str:
     """The picture in a sentence per run."""
     texts = []
     for name, row in summary(histories).iterrows():
-        shares = ", ".join(f"{NAMES[m.value]} {100 * row[f'fastest {NAMES[m.value]}']:.0f} %" for m in MODALITIES)
+        shares = ", ".join(f"{m.title} {100 * row[f'fastest {m.title}']:.0f} %" for m in MODALITIES)
         rate = row["conflict rate"]
         conflicts = "not recorded" if pd.isna(rate) else f"{rate:.2f}"
         texts.append(f"{name}: fastest in {shares} of the logged steps; mean conflict rate {conflicts}.")
@@ -101,7 +101,9 @@ def _lines(prefix: str, *, log: bool) -> Callable[[Axes, pd.DataFrame, int], Non
             _not_recorded(axes)
             return
         for name, values in columns.items():
-            axes.plot(history["step"], _smoothed(values, window), LINES[name], color=COLOURS[name], label=NAMES[name])
+            axes.plot(
+                history["step"], _smoothed(values, window), LINES[name], color=COLOURS[name], label=Modality(name).title
+            )
         if log:
             axes.set_yscale("log")
 
@@ -112,7 +114,7 @@ def _fastest(axes: Axes, history: pd.DataFrame, window: int) -> None:
     for place, m in enumerate(reversed(MODALITIES)):
         steps = history["step"][history["fastest"] == m.value]
         axes.plot(steps, [place] * len(steps), "|", color=COLOURS[m.value], markersize=12, markeredgewidth=1.6)
-    axes.set_yticks(range(3), [NAMES[m.value] for m in reversed(MODALITIES)])
+    axes.set_yticks(range(3), [m.title for m in reversed(MODALITIES)])
     axes.set_ylim(-0.6, 2.6)
 
 

@@ -1,6 +1,5 @@
 """ReGrad: the rule, the gradients that it weighs, the step that applies it, and other papers' balancing rules."""
 
-from mmdg_lite.regrad.rule import project, regrad
-from mmdg_lite.regrad.step import ReGrad
+import lazy_loader
 
-__all__ = ["ReGrad", "project", "regrad"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

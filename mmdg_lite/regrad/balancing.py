@@ -1,7 +1,7 @@
 """The balancing rules by name: ReGrad's projections, OGM-GE, and TorchJD's gradient surgery, all as weights.
 
 Each rule sees the same: Gram matrices of the three modality losses' gradients, and what is known of the step. So on one
-state and one batch they differ in nothing but the weights. `register` adds a rule of your own.
+state and one batch they differ in nothing but the weights. `register_rule` adds a rule of your own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +43,7 @@ Weighing = Callable[[Mapping[int, Tensor], Moment], Mapping[int, Tensor]]
 """A rule: from each branch's Gram matrices (T x 3 x 3, by the branch's index) and the moment to weights (T x 3)."""
 
 
-def register(name: str, rule: Weighing) -> None:
+def register_rule(name: str, rule: Weighing) -> None:
     """Add a rule under a name that `training.rule` and `Method.rule` can then give.
 
     Args:
@@ -57,6 +57,9 @@ def register(name: str, rule: Weighing) -> None:
         ValueError: the name is taken, or no name for a folder.
     """
     add(WEIGHINGS, name, rule, what="rule")
+
+
+register = register_rule  # its name until version 0.2, which plugins use
 
 
 def check_balancing_rule(rule: str) -> None:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.plots.style import NAMES
 from mmdg_lite.regrad.balancing import BalancingRule, Moment, balancing_weights
 from mmdg_lite.regrad.effects import TITLES, available, is_raised
 from mmdg_lite.regrad.rule import project
@@ -115,7 +114,7 @@ def compare(given: Situation) -> Comparison:
         base = sum(gradients[m.index] for m in branch.others)
         pairs = [(branch, base, "sum of the others")]
     else:
-        pairs = [(other, gradients[branch.index], NAMES[branch.value]) for other in branch.others]
+        pairs = [(other, gradients[branch.index], branch.title) for other in branch.others]
     parts = tuple(
         Part(
             of=of,

@@ -1,5 +1,5 @@
 """The reproduction grid: which runs, in which order, by which workers, and the environment check."""
 
-from mmdg_lite.reproduce.everything import reproduce
+import lazy_loader
 
-__all__ = ["reproduce"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

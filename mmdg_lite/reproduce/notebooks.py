@@ -1,6 +1,5 @@
 """Runs notebooks with this very interpreter, and cleans executed ones so that they can be committed."""
 
-import argparse
 import ast
 import copy
 import json
@@ -17,7 +16,8 @@ import nbformat
 from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
-from mmdg_lite.configuration import write_json
+from mmdg_lite.configuration import REPOSITORY, write_json, write_text
+from mmdg_lite.reproduce.stated_numbers import fill_numbers
 
 KERNEL = "python3"
 # metadata that is kept on a cell; the rest belongs to tools (papermill's timings, editors' state)
@@ -196,29 +196,18 @@ def numbered(folder: str | Path) -> list[Path]:
 
 
 def refresh(paths: Sequence[Path], *, out: Path, parameters: Mapping[str, Any] | None = None) -> None:
-    """Execute each notebook with its own default parameters (or `parameters`) and put the cleaned result in its
-    place."""
-    root = Path.cwd().resolve()
+    """Execute each notebook with its own default parameters (or `parameters`) and put the cleaned result in its place.
+
+    Its findings go into `findings/NN.json` beside it, and the numbers that its sentences state are written from them
+    (`stated_numbers`).
+    """
     for path in tqdm(paths, desc="notebooks", unit="notebook"):
-        executed = execute(path, parameters=parameters or {}, out=out / path.name)
-        book = clean(nbformat.read(executed, as_version=4), places=(root, Path.home()))
-        partial = path.with_suffix(".partial")
-        nbformat.write(book, partial)
-        partial.replace(path)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m mmdg_lite.reproduce.notebooks FOLDER [NAME ...]`: execute and clean in place."""
-    parser = argparse.ArgumentParser(prog="python -m mmdg_lite.reproduce.notebooks", description=main.__doc__)
-    parser.add_argument("folder", type=Path, help="folder of numbered notebooks")
-    parser.add_argument("names", nargs="*", help="only those whose name begins so, for example 00 06 (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("runs/notebooks"), help="where executed copies go")
-    options = parser.parse_args(arguments)
-    chosen = [p for p in numbered(options.folder) if not options.names or p.name.startswith(tuple(options.names))]
-    if not chosen:
-        parser.error(f"no such numbered notebook in {options.folder}")
-    refresh(chosen, out=options.out)
-
-
-if __name__ == "__main__":
-    main()
+        own = out.resolve() / path.stem
+        executed = execute(path, parameters={"out_dir": own, **(parameters or {})}, out=out / path.name)
+        book = clean(nbformat.read(executed, as_version=4), places=(own, REPOSITORY, Path.home()))
+        findings = read_findings(own, path.name[:2])
+        for cell in book.cells:
+            if cell.cell_type == "markdown":
+                cell.source = fill_numbers(cell.source, findings)
+        write_json(path.parent / "findings" / f"{path.name[:2]}.json", findings)
+        write_text(path, nbformat.writes(book) + "\n")

@@ -1,15 +1,14 @@
-"""`python -m mmdg_lite.results.archive RUNS ARCHIVE`: what tables and figures need of finished runs, in little space.
+"""Archives: what tables and figures need of finished runs, in little space (command `archive`).
 
 An archive has the folders of the runs, each with its configuration, environment, result and metrics over time; the
 scores of all runs of a setting stand in one file beside them (`runs.packed`). Tables, figures and notebooks read it
 like the runs. `--unpack` writes run folders from it, so that a grid that is started there goes on from the archived
-runs. `--compress-logs` compresses the logs of runs where they are.
+runs. `compress_logs` (`--compress-logs`) compresses the logs of runs where they are.
 """
 
-import argparse
 import gzip
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,38 +131,3 @@ def _copy(source: RunFolder, target: RunFolder, weights: Collection[str]) -> Non
 def _place(run: Path, root: Path) -> Path:
     """The folder whose file of packed scores holds a run's: that of its setting, two levels up, at most `root`."""
     return root.joinpath(*run.relative_to(root).parts[:-2])
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m mmdg_lite.results.archive", description=archive.__doc__)
-    parser.add_argument("source", type=Path, help="folder of finished runs; with --unpack: an archive")
-    parser.add_argument("into", type=Path, nargs="?", help="where to write")
-    parser.add_argument("--unpack", action="store_true", help="write run folders from an archive")
-    parser.add_argument("--bits", type=int, help="significant bits to round scores to (default: exact)")
-    parser.add_argument(
-        "--asked-for-only", action="store_true", help="leave out tests that the runs' protocols do not ask for"
-    )
-    parser.add_argument(
-        "--weights", nargs="+", default=[], metavar="METHOD", help="keep the weights of these methods' seed 0 too"
-    )
-    parser.add_argument("--compress-logs", action="store_true", help="only compress the logs of the runs in `source`")
-    options = parser.parse_args(arguments)
-    if options.compress_logs:
-        print(f"{len(compress_logs(options.source))} logs in {options.source} are compressed now")
-        return 0
-    if options.into is None:
-        parser.error("into: where to write?")
-    if options.unpack:
-        written = unpack(options.source, options.into)
-    else:
-        written = archive(
-            options.source, options.into,
-            bits=options.bits, asked_for_only=options.asked_for_only, weights=options.weights,
-        )  # fmt: skip
-    print(f"{len(written)} runs in {options.into}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,10 +1,8 @@
-"""`python -m mmdg_lite.results.report`: which of the paper's claims hold, from the committed scores, into figures/REPORT.md.
+"""The report: which of the paper's claims hold, from the committed scores, into figures/REPORT.md (command `report`).
 
 The page's discussion is written by hand; its numbers and verdicts stand between two marks and are computed here.
 """
 
-import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -131,18 +129,14 @@ def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**text)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; the defaults renew the committed page."""
-    parser = argparse.ArgumentParser(prog="python -m mmdg_lite.results.report", description=measured.__doc__)
-    parser.add_argument("--scores", type=Path, default=SCORES, help="folder of finished runs")
-    parser.add_argument("--profile", default="full", help="of the runs that are reported on")
-    parser.add_argument("--page", type=Path, default=PAGE, help="Markdown page with the two marks")
-    options = parser.parse_args(arguments)
-    frame = collect(options.scores, progress=True)
-    rewrite_measured_part(options.page, measured(frame[frame["profile"] == options.profile]))
-    print(options.page)
-    return 0
+def renew_report(page: str | Path = PAGE, *, scores: str | Path = SCORES, profile: str = "full") -> Path:
+    """Rewrite the measured part of a page (`measured`) from finished runs; returns the page.
 
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    Args:
+        page: Markdown page with the two marks.
+        scores: folder of finished runs, or an archive.
+        profile: of the runs that are reported on.
+    """
+    frame = collect(scores, progress=True)
+    rewrite_measured_part(Path(page), measured(frame[frame["profile"] == profile]))
+    return Path(page)

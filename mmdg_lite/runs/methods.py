@@ -1,6 +1,6 @@
 """The methods by name: MMDG++, its parts taken away, other balancing rules in ReGrad's place, MMDG, the baselines.
 
-`register` adds one of your own.
+`register_method` adds one of your own.
 """
 
 from dataclasses import dataclass
@@ -56,6 +56,9 @@ def method(name: str) -> Method:
     return find(METHODS, name, what="method")
 
 
-def register(name: str, method: Method) -> None:
+def register_method(name: str, method: Method) -> None:
     """Add a method under a name. Raises `ValueError` if it is taken, or no name for a folder."""
     add(METHODS, name, method, what="method")
+
+
+register = register_method  # its name until version 0.2, which plugins use

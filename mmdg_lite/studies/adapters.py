@@ -21,10 +21,10 @@ from mmdg_lite.adapters import CrossAdapter
 from mmdg_lite.attention import CertaintyAttention
 from mmdg_lite.data.corruption import CORRUPTIONS, corrupt, patch_share, random_rectangles
 from mmdg_lite.data.synthetic import Faces
+from mmdg_lite.metrics import stratified_resamples
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.models.builder import MMDGPlusPlus
 from mmdg_lite.models.clip import describe, normalise
-from mmdg_lite.plots.style import NAMES
 from mmdg_lite.runs.scores import Scores
 from mmdg_lite.speed.quick_gelu import quick_gelu
 from mmdg_lite.studies.quickstart import Answer, Quickstart
@@ -77,7 +77,7 @@ def corruption_auc(
             auc, control = _auc_per_face(after, spoilt, untouched), _auc_per_face(clean, spoilt, untouched)
             rows.append(
                 {
-                    "modality": NAMES[modality.value],
+                    "modality": modality.title,
                     "kind": kind,
                     "auc": float(auc.mean()),
                     "auc_untouched": float(control.mean()),
@@ -114,7 +114,7 @@ def attention_entropy(shipped: Quickstart, faces: Faces) -> pd.DataFrame:
                 certainty, scaled, unscaled = _entropies(adapter, tokens[receiver.index], tokens[sender.index])
                 columns = {"certainty": certainty, "entropy": scaled, "entropy_unscaled": unscaled}
                 frame = pd.DataFrame({name: column.flatten().cpu().numpy() for name, column in columns.items()})
-                frames.append(frame.assign(layer=layer, receiver=NAMES[receiver.value], sender=NAMES[sender.value]))
+                frames.append(frame.assign(layer=layer, receiver=receiver.title, sender=sender.title))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -148,10 +148,8 @@ def paired_change(
     """
     if changed.ids != reference.ids:
         raise ValueError("a paired difference needs scores of the same faces in the same order")
-    labels, rng = reference.labels, np.random.default_rng(seed)
-    spoof, live = (np.flatnonzero(labels == c) for c in (0, 1))
-    whole = np.concatenate([spoof, live])
-    draws = [np.concatenate([rng.choice(faces, len(faces)) for faces in (spoof, live)]) for _ in range(rounds)]
+    whole = np.arange(len(reference.labels))
+    draws = stratified_resamples(reference.labels, samples=rounds, rng=np.random.default_rng(seed))
     found = {}
     for metric in ("AUC", "HTER"):
         first, second = ([_percent(metric, s, d, threshold) for d in (whole, *draws)] for s in (changed, reference))

@@ -13,7 +13,7 @@ from mmdg_lite.data.renderer.domains import domain_named
 from mmdg_lite.data.synthetic import render
 from mmdg_lite.metrics import bootstrap_interval
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.plots.style import COLOURS, LINES, NAMES, new_figure, styled
+from mmdg_lite.plots.style import COLOURS, LINES, new_figure, styled
 from mmdg_lite.studies.quickstart import Quickstart
 from mmdg_lite.studies.shapley import (
     CHANCE,
@@ -122,7 +122,7 @@ def domain_bars(frame: pd.DataFrame, *, unseen: str) -> Figure:
         rows = frame[frame["modality"] == m.value].set_index("domain").loc[letters]
         at = np.arange(len(letters)) + 0.26 * (m.index - 1)
         middle, low, high = (100 * rows[c].to_numpy() for c in ("value", "low", "high"))
-        axes.bar(at, middle, width=0.24, color=COLOURS[m.value], label=NAMES[m.value], hatch=("", "//", "..")[m.index])
+        axes.bar(at, middle, width=0.24, color=COLOURS[m.value], label=m.title, hatch=("", "//", "..")[m.index])
         axes.vlines(at, low, high, color="black", linewidth=1)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(letters)), [f"{c}, unseen" if c == unseen else f"{c}, a source" for c in letters])
@@ -143,9 +143,9 @@ def degradation_curves(frame: pd.DataFrame) -> Figure:
             rows = frame[(frame["sensor"] == sensor) & (frame["modality"] == m.value)]
             x, middle, low, high = (rows[c].to_numpy() for c in ("severity", "value", "low", "high"))
             axes.fill_between(x, 100 * low, 100 * high, color=COLOURS[m.value], alpha=0.15, linewidth=0)
-            axes.plot(x, 100 * middle, LINES[m.value], marker=".", color=COLOURS[m.value], label=NAMES[m.value])
+            axes.plot(x, 100 * middle, LINES[m.value], marker=".", color=COLOURS[m.value], label=m.title)
         axes.axhline(0, color="black", linewidth=0.8)
-        axes.set(title=f"{NAMES[sensor]} degraded", xlabel="severity, 0 own .. 1 worst")
+        axes.set(title=f"{Modality(sensor).title} degraded", xlabel="severity, 0 own .. 1 worst")
     grid[0].set_ylabel("Shapley value for AUC,\npercentage points")
     grid[-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -1,11 +1,9 @@
-"""`python -m mmdg_lite.studies.model_card`: the numbers of MODEL_CARD.md, from the committed scores of the shipped models.
+"""The numbers of MODEL_CARD.md, from the committed scores of the shipped models (command `model-card`).
 
 `figures/model_card.json` is measured anew, and what stands between the card's marks is rewritten from it.
 """
 
-import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,19 +81,14 @@ def card_text(report: dict[str, Any]) -> str:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; the defaults renew the committed card."""
-    parser = argparse.ArgumentParser(prog="python -m mmdg_lite.studies.model_card", description=measure.__doc__)
-    parser.add_argument("--run", type=Path, default=REPOSITORY / "figures/scores/full/P1/CPS-to-W/mmdg++/seed0")
-    parser.add_argument("--report", type=Path, default=REPOSITORY / "figures/model_card.json")
-    parser.add_argument("--card", type=Path, default=REPOSITORY / "MODEL_CARD.md")
-    options = parser.parse_args(arguments)
-    report = measure(options.run)
-    write_json(options.report, report)
-    rewrite_measured_part(options.card, card_text(report))
-    print(options.report, options.card, sep="\n")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+def renew_card(
+    card: str | Path = REPOSITORY / "MODEL_CARD.md",
+    *,
+    report: str | Path = REPOSITORY / "figures" / "model_card.json",
+    run: str | Path = REPOSITORY / "figures/scores/full/P1/CPS-to-W/mmdg++/seed0",
+) -> list[Path]:
+    """Measure the shipped models anew, and rewrite the report and the measured part of the card; returns both paths."""
+    values = measure(run)
+    write_json(Path(report), values)
+    rewrite_measured_part(Path(card), card_text(values))
+    return [Path(report), Path(card)]

@@ -28,7 +28,6 @@ from mmdg_lite.models.clip_weights import record_weights
 from mmdg_lite.models.multimodal import MultimodalModel
 from mmdg_lite.models.outputs import Output
 from mmdg_lite.plots.faces import certainty_maps
-from mmdg_lite.plots.style import NAMES
 from mmdg_lite.runs.checkpoints import read_checkpoint, write_checkpoint
 from mmdg_lite.runs.command import as_commanded, command_line
 from mmdg_lite.runs.config import RunConfig, resolve_device
@@ -81,7 +80,7 @@ class Answer:
         frame["right"] = accepted == (self.faces.label == 1)
         text = self.output.modality_scores().cpu().numpy()
         for modality in MODALITIES:
-            frame[f"text {NAMES[modality.value]}"] = text[:, modality.index].round(3)
+            frame[f"text {modality.title}"] = text[:, modality.index].round(3)
         return frame
 
     def certainty(self, index: int) -> NDArray[np.float64]:
@@ -105,7 +104,7 @@ class Answer:
         """Mean certainty of the patches in the last block: a row per kind of face, a column per receiving modality."""
         patches = self.output.token_certainty[-1][..., 1:]  # n x 3 receivers x 2 senders x P
         means = patches.mean(dim=(2, 3)).cpu().double().numpy()  # n x 3
-        frame = pd.DataFrame(means, columns=[NAMES[modality.value] for modality in MODALITIES])
+        frame = pd.DataFrame(means, columns=[modality.title for modality in MODALITIES])
         kinds = [name.replace("_", " ") for name in self.faces.species]
         table = frame.groupby(pd.Series(kinds, name="face")).mean()
         return table.loc[sorted(table.index, key=lambda name: (name != "live", name))]
@@ -172,7 +171,7 @@ class Quickstart:
 
 def missing_name(missing: Sequence[Modality]) -> str:
     """Words for a set of missing modalities: "all three", "without depth"."""
-    return "without " + " and ".join(NAMES[m.value] for m in missing) if missing else "all three"
+    return "without " + " and ".join(m.title for m in missing) if missing else "all three"
 
 
 def load(*, folder: str | Path = ASSETS, device: str = "cpu") -> Quickstart:

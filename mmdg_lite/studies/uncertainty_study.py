@@ -1,14 +1,13 @@
 """Does certainty mean anything? Against spoilt regions of known place, against errors, and as calibration.
 
-`python -m mmdg_lite.studies.uncertainty_study` measures every model there is: the shipped one (profile full) and the finished
+The command `uncertainty-study` measures every model there is: the shipped one (profile full) and the finished
 runs of `audit_runs` (60 steps), and writes a JSON file for each below figures/uncertainty. What is there is not
 measured again. `read` reads them, `by_detector` and `errors` make tables of them, `verdicts` says what these show;
 notebook 09 prints and draws them.
 """
 
-import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -150,7 +149,7 @@ def read(out: Path = OUT) -> dict[str, dict[str, Any]]:
     """What was measured, by model. Raises `FileNotFoundError` naming the command if there is nothing."""
     files = sorted(out.glob("*.json"))
     if not files:
-        raise FileNotFoundError(f"nothing in {out}: run `python -m mmdg_lite.studies.uncertainty_study`")
+        raise FileNotFoundError(f"nothing in {out}: run `python -m mmdg_lite uncertainty-study`")
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
 
 
@@ -225,16 +224,3 @@ def verdicts(summary: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         f"{weaker} of {len(table)} models."
     )
     return sentences
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m mmdg_lite.studies.uncertainty_study`: measure every model that is finished and not measured yet."""
-    parser = argparse.ArgumentParser(prog="python -m mmdg_lite.studies.uncertainty_study", description=main.__doc__)
-    parser.add_argument("--runs", type=Path, default=RUNS)
-    parser.add_argument("--out", type=Path, default=OUT)
-    options = parser.parse_args(arguments)
-    study(runs=options.runs, out=options.out)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,13 +2,15 @@
 
 import dataclasses
 import inspect
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from mmdg_lite.__main__ import main, parser
+from mmdg_lite.__main__ import GROUPS, main, parser
 from mmdg_lite.teaching.assignments import assignments
 
 
@@ -24,12 +26,32 @@ def test_every_command_has_help_that_says_what_it_does_and_its_defaults(command,
     text = capsys.readouterr().out
     assert f"python -m mmdg_lite {command}" in text
     assert "(default: " in text
+    assert "examples:" in text
+
+
+def test_help_lists_every_command_in_a_group(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert [name for name in commands() if not re.search(rf"^  {name} +\w", text, re.MULTILINE)] == []
+    assert [group for group in GROUPS if f"\n{group}:\n" not in text] == []
+
+
+@pytest.mark.parametrize("command", commands())
+def test_the_examples_are_commands_that_exist(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    prefix = "  python -m mmdg_lite "
+    examples = [line for line in capsys.readouterr().out.splitlines() if line.startswith(prefix)]
+    assert examples
+    for example in examples:
+        assert parser().parse_args(shlex.split(example.removeprefix(prefix))).command == command
 
 
 @pytest.mark.parametrize("command", commands())
 def test_unknown_options_are_errors(command, capsys):
     with pytest.raises(SystemExit) as stop:
-        main([command, *({"evaluate": ["RUN"]}.get(command, [])), "--no-such-option"])
+        main([command, *({"evaluate": ["RUN"], "archive": ["FROM", "TO"]}.get(command, [])), "--no-such-option"])
     assert stop.value.code == 2
     assert "no-such-option" in capsys.readouterr().err
 

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmdg_lite.__main__ import main
 from mmdg_lite.configuration import write_json
 from mmdg_lite.plots.training import find_runs
-from mmdg_lite.results.archive import archive, asked_for, compress_logs, main, unpack
+from mmdg_lite.results.archive import archive, asked_for, compress_logs, unpack
 from mmdg_lite.results.collect import collect, collect_species, list_names, read_history, read_list
 from mmdg_lite.results.one_run import test_lists as lists_of
 from mmdg_lite.runs.config import configure
@@ -145,8 +146,8 @@ def test_runs_on_other_samples_and_the_own_folder_are_refused(grid, tmp_path: Pa
 
 
 def test_the_command(grid, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(grid(0)), str(tmp_path / "archive")]) == 0
-    assert main(["--unpack", str(tmp_path / "archive"), str(tmp_path / "again")]) == 0
+    assert main(["archive", str(grid(0)), str(tmp_path / "archive")]) == 0
+    assert main(["archive", "--unpack", str(tmp_path / "archive"), str(tmp_path / "again")]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"1 runs in {tmp_path / 'archive'}",
         f"1 runs in {tmp_path / 'again'}",
@@ -196,7 +197,7 @@ def test_the_environment_is_kept_and_given_back(grid, tmp_path: Path) -> None:
 def test_weights_are_kept_of_the_named_methods_first_seed_alone(grid, tmp_path: Path) -> None:
     grid(0, 1)
     runs = grid(0, method="mmdg++")
-    assert main([str(runs), str(tmp_path / "archive"), "--weights", "fusion"]) == 0
+    assert main(["archive", str(runs), str(tmp_path / "archive"), "--weights", "fusion"]) == 0
     weights = [
         path.relative_to(tmp_path / "archive").as_posix() for path in (tmp_path / "archive").rglob("*.safetensors")
     ]
@@ -208,8 +209,9 @@ def test_weights_are_kept_of_the_named_methods_first_seed_alone(grid, tmp_path: 
 def test_logs_are_compressed_where_they_are_and_read_alike(grid, tmp_path: Path) -> None:
     runs = grid(0, 1)
     before = {run: read_history(run) for run in (runs / name for name in find_runs(runs))}
-    written = compress_logs(runs)
-    assert len(written) == 2 and not list(runs.rglob("metrics.jsonl"))
+    assert main(["archive", "--compress-logs", str(runs)]) == 0
+    assert len(list(runs.rglob("metrics.jsonl.gz"))) == 2 and not list(runs.rglob("metrics.jsonl"))
     for run, history in before.items():
         pd.testing.assert_frame_equal(read_history(run), history)
     assert compress_logs(runs) == []
+    assert main(["archive", str(runs)]) == 1  # where to?

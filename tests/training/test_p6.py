@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mmdg_lite.__main__ import main
 from mmdg_lite.results.archive import archive, unpack
 from mmdg_lite.results.collect import collect, list_names, read_list
 from mmdg_lite.runs.config import configure
 from mmdg_lite.runs.scores import TEST, of_p6
 from mmdg_lite.runs.setting_data import p6_files, p6_lists
-from mmdg_lite.training.rescoring import add_p6
 from mmdg_lite.training.run import train
 from tests.support.small_runs import small_config, small_data
 
@@ -61,10 +61,10 @@ def test_rendering_is_shared_by_runs_through_the_cache(run, cache, monkeypatch):
 
 
 def test_p6_is_added_to_a_finished_run(run, cache, tmp_path):
-    config = small_config("fusion", training={"steps": 2}, data={"test_samples": FACES})
+    config = small_config("fusion", training={"steps": 2}, data={"test_samples": FACES, "cache": str(cache)})
     plain = train(config, tmp_path / "plain", progress=False, data=small_data(config))
     before = (plain / "result.json").read_bytes()
-    add_p6(plain, device="cpu", cache=str(cache), progress=False)
+    assert main(["evaluate", str(plain), "--deployments", "--device", "cpu"]) == 0
     assert list_names(plain) == list_names(run) and (plain / "result.json").read_bytes() == before
     for name in p6_files("W"):
         assert (plain / "scores" / name).read_bytes() == (run / "scores" / name).read_bytes()

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from mmdg_lite.data.synthetic import Faces
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.plots.faces import token_map
-from mmdg_lite.plots.style import NAMES, new_figure, styled
+from mmdg_lite.plots.style import new_figure, styled
 from mmdg_lite.studies.regions import Detector, Spoilt
 
 
@@ -42,7 +42,7 @@ def region_plot(frame: pd.DataFrame, order: dict[str, str]) -> Figure:
         for modality, marker, colour in zip(MODALITIES, "osD", ("#D55E00", "#0072B2", "#009E73"), strict=True):
             chosen = (frame["corruption"] == kind) & (frame["modality"] == modality.value)
             values = frame[chosen].set_index(names[chosen])["auc"].reindex(list(order))
-            part.plot(values, np.arange(len(order))[::-1], marker, color=colour, label=NAMES[modality.value])
+            part.plot(values, np.arange(len(order))[::-1], marker, color=colour, label=modality.title)
         part.set(title=kind, xlim=(0, 1.03), xticks=(0, 0.5, 1))
     axes[0].set_yticks(np.arange(len(order))[::-1], list(order.values()))
     axes[len(kinds) // 2].set_xlabel("AUC, spoilt patches against untouched ones (0.5: chance)")
@@ -60,7 +60,7 @@ def doubt_maps(clean: Faces, spoilt: Spoilt, modality: Modality, detectors: list
     for part, (title, faces) in zip(axes, pictures.items(), strict=False):
         image = faces[modality.value][index]
         part.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=255)
-        part.set_title(f"{NAMES[modality.value]}, {title}")
+        part.set_title(f"{modality.title}, {title}")
     for part, (name, values) in zip(axes[2:], doubts.items(), strict=True):
         drawn = part.imshow(token_map(values[index]))
         share = token_map(spoilt.share[index])

@@ -1,11 +1,10 @@
 """Short trainings with the released code's faults, and with other ways of being uncertain, for notebook 09.
 
-`python -m mmdg_lite.studies.audit.runs` makes the runs that are not finished yet, below runs/audit, and copies what tables need
+The command `audit-runs` makes the runs that are not finished yet, below runs/audit, and copies what tables need
 of them to figures/audit/scores. Every run is MMDG++ at the quick profile, 60 steps: enough to see a fault that ruins
 training, not enough to rank methods.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,6 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mmdg_lite.configuration import REPOSITORY
-from mmdg_lite.results.archive import archive
 from mmdg_lite.results.collect import collect
 from mmdg_lite.results.paired_test import compare
 from mmdg_lite.runs.config import RunConfig, configure
@@ -155,17 +153,3 @@ def student_half_width(values: pd.Series, *, level: float = 0.95) -> float:
 
     n = len(values)
     return float(t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / n**0.5) if n > 1 else float("nan")
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m mmdg_lite.studies.audit.runs [VARIANT ...]`: make the runs and archive their scores."""
-    parser = argparse.ArgumentParser(prog="python -m mmdg_lite.studies.audit.runs", description=main.__doc__)
-    parser.add_argument("variants", nargs="*", help=f"of {', '.join(VARIANTS)} (default: all)")
-    parser.add_argument("--runs", type=Path, default=RUNS)
-    options = parser.parse_args(arguments)
-    make_runs(options.variants or tuple(VARIANTS), runs=options.runs)
-    archive(options.runs, COMMITTED)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,4 @@
+from .rule import project, regrad
+from .step import ReGrad
+
+__all__ = ["ReGrad", "project", "regrad"]

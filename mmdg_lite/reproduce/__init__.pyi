@@ -1,0 +1,3 @@
+from .everything import reproduce
+
+__all__ = ["reproduce"]
