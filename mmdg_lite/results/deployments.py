@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata, t
 from tqdm.auto import tqdm
 
-from mmdg_lite.data.deployments import deployments
+from mmdg_lite.data.deployments import SEVERITIES, deployments
 from mmdg_lite.metrics import threshold_at_eer
+from mmdg_lite.modality import Modality
 from mmdg_lite.results.cells import display_name, in_order
 from mmdg_lite.results.collect import VALIDATION, list_names, read_list
+from mmdg_lite.results.table_text import interval, percent
 from mmdg_lite.runs.folder import finished_runs, read_run
 from mmdg_lite.runs.methods import METHODS, Method
 from mmdg_lite.runs.scores import TEST, Scores, of_p6
@@ -254,6 +256,52 @@ def per_deployment(
             "low": (mean - reach).to_numpy(),
             "high": (mean + reach).to_numpy(),
         }
+    )
+
+
+def deployments_table(frame: pd.DataFrame, *, reference: str = REFERENCE) -> pd.DataFrame:
+    """A row per method as text: HTER inside and outside of pre-training's ranges, HTER and AUC over all deployments.
+
+    Percent, mean ± standard deviation over seeds (of complete seeds, tested in as many settings as any). Behind them
+    HTER minus the reference's in percentage points, its interval and p (`against`), and the pairs of runs.
+    `frame`: rows of `collect_deployments` of one profile.
+    """
+    on = on_deployments(frame).astype({"inside": bool})
+    known = {e.method: e for e in against(frame, reference)}
+    settings = on.groupby(["method", "seed"])["setting"].transform("nunique")
+    whole = on[settings == on["setting"].nunique()]
+    means = whole.groupby(["method", "seed"])[["hter", "auc"]].mean()
+    by_kind = whole.groupby(["method", "seed", "inside"])["hter"].mean().unstack("inside")
+    cells = {"HTER inside": by_kind[True], "HTER outside": by_kind[False], "HTER": means["hter"], "AUC": means["auc"]}
+    table = []
+    for method in in_order(on["method"]):
+        row = {"method": display_name(method)}
+        for name, per_seed in cells.items():
+            mine = per_seed[per_seed.index.get_level_values("method") == method]
+            row[name] = percent(float(mine.mean()), float(mine.std())) if len(mine) else "incomplete"
+        estimate, shown = known.get(method), {"HTER against fusion": "", "95 % interval": "", "p": "", "pairs": ""}
+        if estimate is not None:
+            shown = {
+                "HTER against fusion": f"{100 * estimate.difference:+.2f}",
+                "95 % interval": interval(estimate.low, estimate.high),
+                "p": f"{estimate.p_value:.4f}",
+                "pairs": str(estimate.runs),
+            }
+        table.append(row | shown)
+    return pd.DataFrame(table)
+
+
+def faults_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row per method and modality as text: mean HTER in percent at each severity of the modality's fault."""
+    means = curves(frame).set_index(["method", "faulty", "severity"])["hter"]
+    return pd.DataFrame(
+        [
+            {"method": display_name(method), "fault of": Modality(faulty).title}
+            | {("no fault", *map(str, SEVERITIES))[severity]: percent(value) for severity, value in part.items()}
+            for method in in_order(means.index.unique("method"))
+            for faulty in means[method].index.unique("faulty")
+            for part in [means[method][faulty].sort_index()]
+        ]
     )
 
 
