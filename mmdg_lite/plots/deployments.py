@@ -1,6 +1,7 @@
 """Figures of protocol P6: what two methods differ by on each deployment, and how error rates rise with faults."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,11 @@ from matplotlib.figure import Figure
 
 from mmdg_lite.data.deployments import SEVERITIES
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.plots.style import new_figure, styled
+from mmdg_lite.plots.style import new_figure, save, styled
 from mmdg_lite.results.cells import display_name, in_order
 from mmdg_lite.results.deployments import REFERENCE, differences, estimates, per_deployment
 
-INSIDE, OUTSIDE = "inside of pre-training's ranges", "outside"
+INSIDE, OUTSIDE = "inside of pre-training's ranges", "outside of them"
 FAULT_TITLES = {
     Modality.RGB: "RGB over-exposed and blurred",
     Modality.DEPTH: "depth with holes and noise",
@@ -62,6 +63,17 @@ def deployment_differences(frame: pd.DataFrame, method: str = "mmdg++", referenc
     return figure
 
 
+def p6_figures(frame: pd.DataFrame, out: str | Path) -> list[Path]:
+    """Write the figures of protocol P6 of one profile as SVG, as far as its runs allow; returns the files written."""
+    written = []
+    methods = set(frame["method"])
+    if {"mmdg++", REFERENCE} <= methods and len(differences(frame, "mmdg++")) > 1:
+        written.append(save(deployment_differences(frame), Path(out) / "P6_differences.svg"))
+    if (frame["faulty"] != "").any():
+        written.append(save(reliability_curves(frame), Path(out) / "P6_reliability.svg"))
+    return written
+
+
 @styled
 def reliability_curves(frame: pd.DataFrame, *, methods: Sequence[str] | None = None) -> Figure:
     """HTER over the severity of each modality's fault, a panel per modality; means over targets and seeds, with their
@@ -87,7 +99,7 @@ def reliability_curves(frame: pd.DataFrame, *, methods: Sequence[str] | None = N
             rows[rows["faulty"] == modality.value], x="severity", y="points", errorbar="se", err_style="bars",
             hue="name", hue_order=names, style="name", style_order=names, markers=True, ax=axes,
         )  # fmt: skip
-        axes.set(title=f"HTER, {FAULT_TITLES[modality]}", xlabel="severity (0: no fault)", ylabel="HTER, %")
+        axes.set(title=FAULT_TITLES[modality], xlabel="severity (0: no fault)", ylabel="HTER, %")
         axes.set_xticks([0, *SEVERITIES])
         axes.get_legend().remove()
     panels[0].set_ylim(0, None)

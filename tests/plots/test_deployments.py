@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from mmdg_lite.plots.deployments import deployment_differences, reliability_curves
+from mmdg_lite.plots.deployments import deployment_differences, p6_figures, reliability_curves
 from mmdg_lite.plots.style import save
 from mmdg_lite.results.deployments import curves, differences, estimates
 from tests.support.p6 import p6_frame
@@ -39,7 +39,7 @@ def test_each_deployment_has_its_mean_and_its_runs() -> None:
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "mean over all, 95 % interval",
         "inside of pre-training's ranges",
-        "outside",
+        "outside of them",
     ]
 
 
@@ -47,9 +47,9 @@ def test_curves_go_through_the_means() -> None:
     frame = p6_frame({"mmdg++": -0.02, "fusion": 0.0, "head": 0.03})
     figure = reliability_curves(frame, methods=["mmdg++", "head"])
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        "HTER, RGB over-exposed and blurred",
-        "HTER, depth with holes and noise",
-        "HTER, infrared lamp weak, with noise",
+        "RGB over-exposed and blurred",
+        "depth with holes and noise",
+        "infrared lamp weak, with noise",
     ]
     means = curves(frame).set_index(["method", "faulty", "severity"])["hter"]
     lines = [tuple(line.get_ydata()) for line in figure.axes[1].lines if len(line.get_xdata()) == 6]
@@ -66,6 +66,13 @@ def test_too_many_and_absent_methods_are_refused() -> None:
         reliability_curves(frame, methods=["mmdg"])
     with pytest.raises(ValueError, match="0 runs of P6 in common"):
         deployment_differences(frame)
+
+
+def test_what_can_be_drawn_is_written(tmp_path) -> None:
+    names = [path.name for path in p6_figures(p6_frame({"mmdg++": -0.02, "fusion": 0.0}, seeds=1), tmp_path)]
+    assert names == ["P6_differences.svg", "P6_reliability.svg"] == sorted(path.name for path in tmp_path.iterdir())
+    assert [path.name for path in p6_figures(p6_frame({"fusion": 0.0}), tmp_path / "one")] == ["P6_reliability.svg"]
+    assert p6_figures(p6_frame({}), tmp_path / "none") == []
 
 
 def test_equal_data_give_equal_files(tmp_path) -> None:
