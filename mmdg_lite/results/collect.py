@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from mmdg_lite.metrics import bootstrap_interval, threshold_at_eer
 from mmdg_lite.runs.folder import finished_runs, read_run
-from mmdg_lite.runs.packed import FILE, packed_names, read_packed
+from mmdg_lite.runs.packed import FILE, packed_names, read_packed, read_packed_list
 from mmdg_lite.runs.scores import TEST, Scores, of_p6, read_scores
 
 KEYS = ["profile", "data", "protocol", "setting", "target", "missing", "method", "seed"]
@@ -82,6 +82,30 @@ def read_list(run: str | Path, name: str) -> Scores:
     own = run / "scores" / f"{name}{ENDING}"
     packed = None if own.is_file() else _packed(run)
     return read_packed(packed, run.relative_to(packed.parent).as_posix(), name) if packed else read_scores(own)
+
+
+class Lists:
+    """Scores of many runs, one list after another, as `read_list` gives them: a packed list is read once for all runs.
+
+    What is read of one packed file is forgotten when another is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._known: dict[str, dict[str, Scores]] = {}
+
+    def read(self, run: str | Path, name: str) -> Scores:
+        """As `read_list`."""
+        run = Path(run)
+        packed = None if (run / "scores" / f"{name}{ENDING}").is_file() else _packed(run)
+        if packed is None:
+            return read_list(run, name)
+        if packed != self._path:
+            self._path, self._known = packed, {}
+        if name not in self._known:
+            self._known[name] = read_packed_list(packed, name)
+        of = run.relative_to(packed.parent).as_posix()
+        return self._known[name][of] if of in self._known[name] else read_list(run, name)  # which says what is missing
 
 
 def read_log(run: str | Path) -> str:

@@ -20,7 +20,7 @@ from mmdg_lite.data.deployments import SEVERITIES, deployments
 from mmdg_lite.metrics import threshold_at_eer
 from mmdg_lite.modality import Modality
 from mmdg_lite.results.cells import display_name, in_order
-from mmdg_lite.results.collect import VALIDATION, list_names, read_list
+from mmdg_lite.results.collect import VALIDATION, Lists, list_names
 from mmdg_lite.results.table_text import interval, percent
 from mmdg_lite.runs.folder import finished_runs, read_run
 from mmdg_lite.runs.methods import METHODS, Method
@@ -50,13 +50,21 @@ def collect_deployments(root: str | Path, *, progress: bool = False) -> pd.DataF
     the run's own test list gives on the same faces. `hter` is at the threshold fixed on the run's validation scores;
     both metrics are fractions. Raises ValueError, naming the run, for a name that is not of a frozen deployment.
     """
-    rows = [row for run in tqdm(finished_runs(root), desc="P6", disable=not progress) for row in _rows(run)]
+    lists = Lists()
+    rows = [row for run in tqdm(finished_runs(root), desc="P6", disable=not progress) for row in _rows(run, lists)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def hter_and_auc(scores: Scores, threshold: float) -> dict[str, float]:
-    """HTER at a threshold and AUC (Mann-Whitney), as `metrics.evaluate_scores` gives them, without all the others."""
+    """HTER at a threshold and AUC (Mann-Whitney), as `metrics.evaluate_scores` gives them, without all the others.
+
+    Raises ValueError for scores of one class.
+    """
     live = scores.labels == 1
+    if live.all() or not live.any():
+        raise ValueError(
+            f"all {len(live)} samples are {'live' if live.any() else 'spoof'}: error rates need both classes"
+        )
     far, frr = np.mean(scores.scores[~live] >= threshold), np.mean(scores.scores[live] < threshold)
     n = int(live.sum())
     above = rankdata(scores.scores)[live].sum() - n * (n + 1) / 2
@@ -342,35 +350,35 @@ def _shares_a_part(method: Method) -> bool:
     return method.architecture == METHODS["mmdg++"].architecture and parts
 
 
-def _rows(run: Path) -> list[dict[str, object]]:
+def _rows(run: Path, lists: Lists) -> list[dict[str, object]]:
     names = list_names(run)
     matches = [match for name in names if (match := TEST.fullmatch(name)) is not None and of_p6(match)]
     if not matches:
         return []
     config, _ = read_run(run)
-    checked = read_list(run, VALIDATION)
+    checked = lists.read(run, VALIDATION)
     threshold = threshold_at_eer(checked.scores, checked.labels)
     keys = {name: config[name] for name in (*GROUP, *RUN)}
     inside = {deployment.name: deployment.inside for deployment in deployments()}
     rows = []
     for match in matches:
-        name, scores = match["deployment"] or "", read_list(run, match[0])
+        name, scores = match["deployment"] or "", lists.read(run, match[0])
         if name and name not in inside:
             raise ValueError(f"{run}: {match[0]} is of no frozen deployment; was it made by another version?")
         place = {"deployment": name, "inside": inside.get(name), "target": match["target"]}
         place |= {"faulty": match["faulty"] or "", "severity": int(match["severity"] or 0)}
         rows.append(keys | place | hter_and_auc(scores, threshold))
-    return rows + _without_faults(run, keys, rows, threshold)
+    return rows + _without_faults(run, lists, keys, rows, threshold)
 
 
 def _without_faults(
-    run: Path, keys: Mapping[str, object], rows: Sequence[Mapping[str, object]], threshold: float
+    run: Path, lists: Lists, keys: Mapping[str, object], rows: Sequence[Mapping[str, object]], threshold: float
 ) -> list[dict[str, object]]:
     """Severity 0 of the reliability curves: the run's own test list, on the faces that the curves have."""
     found: list[dict[str, object]] = []
     for target, faulty in dict.fromkeys((row["target"], row["faulty"]) for row in rows if row["faulty"]):
-        ids = set(read_list(run, f"test_{target}_{faulty}_fault1").ids)
-        whole = read_list(run, f"test_{target}")
+        ids = set(lists.read(run, f"test_{target}_{faulty}_fault1").ids)
+        whole = lists.read(run, f"test_{target}")
         kept = np.array([name in ids for name in whole.ids])
         scores = Scores(
             ids=tuple(name for name in whole.ids if name in ids),

@@ -52,7 +52,7 @@ class DataConfig:
         at_least(self, 1, "size", "train_samples", "validation_samples", "test_samples", part="data")
         at_least(self, 0, "seed", "workers", part="data")
         if self.deployments and self.root is not None:
-            raise ValueError("data.deployments: protocol P6 has synthetic faces only; use false, or leave out data.root")
+            raise ValueError("data.deployments: protocol P6 is synthetic; use false, or leave out data.root")
 
 
 @dataclass(frozen=True, kw_only=True)

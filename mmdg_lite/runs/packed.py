@@ -74,6 +74,25 @@ def read_packed(path: str | Path, run: str, name: str) -> Scores:
         )
 
 
+def read_packed_list(path: str | Path, name: str) -> dict[str, Scores]:
+    """Scores of every run on one list, by the run's name: what `read_packed` gives for each, in the time of one.
+
+    Raises FileNotFoundError and ValueError as `read_packed` does.
+    """
+    with _Opened(path) as file:
+        if name not in file:
+            raise ValueError(f"{path} holds no scores on {name!r}")
+        group = file[name]
+        kinds = np.array(_texts(group["species_names"]))
+        ids, labels = tuple(_texts(group["ids"])), group["labels"][()].astype(np.int64)
+        species = tuple(kinds[group["species"][()]].tolist())
+        scores = _as_read(group["scores"][()])
+        return {
+            run: Scores(ids=ids, labels=labels, species=species, scores=scores[row])
+            for row, run in enumerate(_texts(group["runs"]))
+        }
+
+
 class _Opened:
     """A file open for reading, whose damage is a ValueError that names it and the cure."""
 
@@ -133,7 +152,8 @@ def _write_list(group: h5py.Group, scored: Mapping[str, Scores], bits: int | Non
     }
     for key, values in samples.items():
         group.create_dataset(key, data=values, chunks=values.shape, **SQUEEZED)
-    group.create_dataset("scores", data=kept, chunks=(min(len(runs), max(1, CHUNK // len(first))), len(first)), **SQUEEZED)
+    together = min(len(runs), max(1, CHUNK // len(first)))
+    group.create_dataset("scores", data=kept, chunks=(together, len(first)), **SQUEEZED)
 
 
 def _bytes(texts: Sequence[str]) -> NDArray[np.bytes_]:

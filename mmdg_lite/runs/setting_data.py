@@ -124,7 +124,8 @@ def p6_lists(config: RunConfig) -> Iterator[tuple[str, FaceDataset]]:
     for letter in config.domains.targets:
         for modality, severity in fault_points():
             name = f"{letter}-{modality.value}_fault{severity}-{count}-{data.seed}"
-            yield fault_file(letter, modality, severity), _cached(data, name, partial(of_fault, letter, modality, severity))
+            faces = _cached(data, name, partial(of_fault, letter, modality, severity))
+            yield fault_file(letter, modality, severity), faces
 
 
 def p6_files(targets: Sequence[str]) -> list[str]:

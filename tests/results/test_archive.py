@@ -12,7 +12,7 @@ from mmdg_lite.__main__ import main
 from mmdg_lite.configuration import write_json
 from mmdg_lite.plots.training import find_runs
 from mmdg_lite.results.archive import archive, asked_for, compress_logs, unpack
-from mmdg_lite.results.collect import collect, collect_species, list_names, read_history, read_list
+from mmdg_lite.results.collect import Lists, collect, collect_species, list_names, read_history, read_list
 from mmdg_lite.results.one_run import test_lists as lists_of
 from mmdg_lite.runs.config import configure
 from mmdg_lite.runs.folder import RunFolder
@@ -204,6 +204,20 @@ def test_weights_are_kept_of_the_named_methods_first_seed_alone(grid, tmp_path: 
     assert weights == ["P1/CPS-to-W/fusion/seed0/model.safetensors"]
     unpack(tmp_path / "archive", tmp_path / "again")
     assert (tmp_path / "again" / weights[0]).read_bytes() == (runs / weights[0]).read_bytes()
+
+
+def test_lists_of_many_runs_are_those_of_each(grid, tmp_path: Path) -> None:
+    grid(0, 1)
+    runs = grid(0, method="mmdg++", setting="CSW->P")
+    lists = Lists()
+    for kept in archive(runs, tmp_path / "archive"):
+        for place in (kept, runs / kept.relative_to(tmp_path / "archive")):
+            for name in list_names(place):
+                one, among = read_list(place, name), lists.read(place, name)
+                assert one.ids == among.ids and one.species == among.species
+                assert np.array_equal(one.scores, among.scores) and np.array_equal(one.labels, among.labels)
+    with pytest.raises(ValueError, match="holds no scores on 'test_X'"):
+        lists.read(kept, "test_X")
 
 
 def test_logs_are_compressed_where_they_are_and_read_alike(grid, tmp_path: Path) -> None:

@@ -44,6 +44,14 @@ def test_rates_are_those_of_the_metrics(rng) -> None:
     assert found == pytest.approx({"hter": full.hter, "auc": full.auc})
 
 
+@pytest.mark.parametrize("label, named", [(1, "3 samples are live"), (0, "3 samples are spoof")])
+def test_one_class_has_no_rates(label, named) -> None:
+    species = ("live" if label else "print",) * 3
+    scores = Scores(ids=("a", "b", "c"), labels=np.full(3, label), species=species, scores=np.array([0.1, 0.2, 0.3]))
+    with pytest.raises(ValueError, match=named):
+        p6.hter_and_auc(scores, 0.5)
+
+
 def test_every_list_of_p6_is_read_and_severity_0_is_the_test_list_on_the_same_faces(make_run) -> None:
     run = p6_lists_of(make_run(samples=60), faces=20)
     make_run(method="head")  # was not tested on P6
