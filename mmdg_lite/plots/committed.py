@@ -11,7 +11,7 @@ from mmdg_lite.plots.deployments import p6_figures
 from mmdg_lite.plots.style import new_figure, styled
 from mmdg_lite.results.collect import collect, read_history
 from mmdg_lite.results.comparison import curves, one_run, p1_rows, thresholds_by_method
-from mmdg_lite.results.components import whole
+from mmdg_lite.results.components import complete_combinations
 from mmdg_lite.results.convergence import trainings
 from mmdg_lite.results.deployments import collect_deployments
 
@@ -60,7 +60,7 @@ def figures(frame: pd.DataFrame, out: str | Path, *, seed: int | None = None, me
     if method in set(rows["method"]):
         history = read_history(one_run(rows, method, seed=seed))
         written.append(save(training_balance(history), out / f"P1_training_{method.replace('+', 'p')}.svg"))
-    if len(whole(rows)):
+    if len(complete_combinations(rows)):
         written.append(save(effects(frame), out / "effects.svg"))
     return written
 
