@@ -177,9 +177,9 @@ def dropout_spread(
     if method == "monte_carlo":
         return monte_carlo_dropout(x, p, draws, spread=spread, generator=generator)
     size = x.square() if spread == "variance" else x.abs()
-    chances, factors = _spread_of_kept(p, draws, spread)  # each n + 1
     if method == "expected":
-        return size * float(chances @ factors)
+        return size * _expected_spread(p, draws, spread)
+    chances, factors = _spread_of_kept(p, draws, spread)  # each n + 1
     device = x.device if generator is None else generator.device
     uniform = torch.rand(x.shape, generator=generator, device=device).to(x.device)
     below = chances.cumsum(dim=0)[:-1].float().to(x.device)  # probability of at most 0..n-1 kept
@@ -234,8 +234,8 @@ class SeededDropout(nn.Dropout):
         """Any shape; in evaluation the identity."""
         if not self.training or self.p == 0:
             return x
-        like = x.new_empty(0, dtype=torch.float32)  # bfloat16 would be too coarse for a probability
-        kept = uniform(x.shape, like=like, generator=self.generator) >= self.p
+        single = x.new_empty((), dtype=torch.float32)  # the same masks whatever the precision
+        kept = uniform(x.shape, like=single, generator=self.generator) >= self.p
         return x * kept.to(x.dtype) / (1 - self.p)
 
 
@@ -248,6 +248,13 @@ def _check(p: float, draws: int, method: str, spread: str) -> None:
         raise ValueError(f"unknown sampling method {method!r}; choose one of {', '.join(SAMPLING_METHODS)}")
     if spread not in SPREADS:
         raise ValueError(f"unknown spread {spread!r}; choose one of {', '.join(SPREADS)}")
+
+
+@lru_cache
+def _expected_spread(p: float, draws: int, spread: Spread) -> float:
+    """The expected spread of the draws of x = 1."""
+    chances, factors = _spread_of_kept(p, draws, spread)  # each n + 1
+    return float(chances @ factors)
 
 
 @lru_cache
