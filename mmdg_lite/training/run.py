@@ -51,7 +51,7 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
         trainer.NonFiniteLoss: training diverged; the last state is kept.
         checkpoints.CheckpointError: the written state is damaged or not of this run (naming the file).
         plugins.PluginError: a file of the user's own that the run needs is gone, or was changed.
-        processes.RankFailed: another rank failed, and this one with it.
+        ranks.RankFailed: another rank failed, and this one with it.
     """
     load_recorded(config.plugins.values())
     run = RunFolder(folder)
