@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK_LINES = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
 LOCK = {canonicalize_name(Requirement(line).name): Requirement(line) for line in LOCK_LINES}
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-PYTHON = {"mmdg_lite", "data_prep", "tests"}
+PYTHON = {"mmdg_lite", "data_prep", "figures", "tests"}
 MACHINES = [
     (python, platform, machine)
     for python in ("3.11", "3.12", "3.13")
