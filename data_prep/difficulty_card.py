@@ -27,7 +27,7 @@ def tables(report: Report) -> str:
         "(samples and training); mean ± standard deviation over seeds, in percent. "
         "HTER at the threshold fixed on the sources' validation samples.",
     ]
-    lines += ["", *(f"- {sentence}" for sentence in facts(report))]
+    lines += ["", *(f"- {sentence}" for sentence in findings(report))]
     for method, scope, title in (
         ("cnn", "inside", "Small CNN, inside a domain (other subjects)"),
         ("cnn", "across", "Small CNN, leave one domain out (columns: the target)"),
@@ -46,7 +46,7 @@ def tables(report: Report) -> str:
     return "\n".join(lines)
 
 
-def facts(report: Report) -> list[str]:
+def findings(report: Report) -> list[str]:
     """The design targets beside what was measured, one sentence each."""
     targets = _targets(report)
 

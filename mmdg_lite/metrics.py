@@ -153,6 +153,13 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def stratified_resamples(labels: ArrayLike, *, samples: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Indices of `samples` bootstrap resamples, each class redrawn by itself, so that every one keeps both counts."""
+    y = np.asarray(labels)
+    classes = [np.flatnonzero(y == value) for value in np.unique(y)]
+    return [np.concatenate([rng.choice(members, len(members)) for members in classes]) for _ in range(samples)]
+
+
 def _auc(live: Array, spoof: Array) -> float:
     """Mann-Whitney: P(live > spoof) + P(equal) / 2; a tenth of scikit-learn's time, which resampling needs."""
     ordered = np.sort(spoof)

@@ -130,7 +130,7 @@ class AsymmetricDomainPrompts(nn.Module):
 
 
 def _same(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors hold the same values in the same place. (Versions of tensors miss changes of `.data`.)"""
+    """Equality of two tensors in values, device and type. (Versions of tensors miss changes of `.data`.)"""
     return first.device == second.device and first.dtype == second.dtype and torch.equal(first, second)
 
 

@@ -27,7 +27,7 @@ SENDERS: dict[Modality, tuple[Modality, ...]] = {
     Modality.DEPTH: (Modality.RGB,),
     Modality.INFRARED: (Modality.RGB,),
 }
-"""Who sends to whom: depth and infrared never fuse directly."""
+"""Senders of each receiving modality: depth and infrared never fuse directly."""
 
 EVALUATION_SEED = 0
 """Of the generator that every forward pass in evaluation makes anew, if it samples at all."""

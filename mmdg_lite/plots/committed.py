@@ -10,7 +10,7 @@ from mmdg_lite.plots.curves import det, hter_by_target, risk_coverage_curves, ro
 from mmdg_lite.plots.style import new_figure, styled
 from mmdg_lite.results.collect import collect, read_history
 from mmdg_lite.results.comparison import curves, one_run, p1_rows, thresholds_by_method
-from mmdg_lite.results.components import whole
+from mmdg_lite.results.components import complete_combinations
 from mmdg_lite.results.convergence import trainings
 
 
@@ -58,7 +58,7 @@ def figures(frame: pd.DataFrame, out: str | Path, *, seed: int | None = None, me
     if method in set(rows["method"]):
         history = read_history(one_run(rows, method, seed=seed))
         written.append(save(training_balance(history), out / f"P1_training_{method.replace('+', 'p')}.svg"))
-    if len(whole(rows)):
+    if len(complete_combinations(rows)):
         written.append(save(effects(frame), out / "effects.svg"))
     return written
 

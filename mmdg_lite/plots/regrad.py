@@ -41,7 +41,7 @@ def cases(comparisons: Mapping[str, Comparison]) -> Figure:
 
 
 def _is_absent(label: str, comparisons: Mapping[str, Comparison]) -> bool:
-    """Whether a label speaks of a modality that no situation has a gradient of."""
+    """True for a label of a modality that no situation has a gradient of."""
     absent = [m for m in MODALITIES if not any(c.situation.gradients[m.index].any() for c in comparisons.values())]
     return any(f"of {m.title}'s" in label for m in absent)
 
@@ -116,7 +116,7 @@ def picture(comparison: Comparison) -> Figure:
     return figure
 
 
-def words(comparison: Comparison) -> str:
+def description(comparison: Comparison) -> str:
     """The picture in a sentence or two."""
     given = comparison.situation
     fastest = given.fastest

@@ -73,7 +73,7 @@ def summary(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def words(histories: Mapping[str, pd.DataFrame]) -> str:
+def description(histories: Mapping[str, pd.DataFrame]) -> str:
     """The picture in a sentence per run."""
     texts = []
     for name, row in summary(histories).iterrows():

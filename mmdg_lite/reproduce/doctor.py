@@ -160,7 +160,7 @@ def shipped_weights(folder: Path = ASSETS) -> Check:
 
 
 def jupyter_kernel() -> Check:
-    """Whether the kernel called python3 that papermill finds runs this interpreter."""
+    """The Jupyter kernel: the one named python3 that papermill finds runs this interpreter."""
     kernelspec = importlib.import_module("jupyter_client.kernelspec")
     notebooks = importlib.import_module("mmdg_lite.reproduce.notebooks")
     with notebooks.own_kernel():
@@ -190,7 +190,7 @@ def disk_space(out_dir: Path) -> Check:
 
 
 def writable(out_dir: Path) -> Check:
-    """Whether a file can be written, renamed and read in `out_dir`; nothing is left behind."""
+    """Write access: a file can be written, renamed and read in `out_dir`; nothing is left behind."""
     name, cure = "output folder", "choose another with --out, or set its permissions"
     place = next(p for p in (out_dir.resolve(), *out_dir.resolve().parents) if p.exists())
     try:

@@ -33,7 +33,7 @@ class PlannedRun:
 
     @property
     def finished(self) -> bool:
-        """Whether its result is there."""
+        """True once its result is written."""
         return RunFolder(self.folder).finished
 
 

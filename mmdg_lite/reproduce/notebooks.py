@@ -16,7 +16,8 @@ import nbformat
 from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
-from mmdg_lite.configuration import write_json
+from mmdg_lite.configuration import REPOSITORY, write_json, write_text
+from mmdg_lite.reproduce.stated_numbers import fill_numbers
 
 KERNEL = "python3"
 # metadata that is kept on a cell; the rest belongs to tools (papermill's timings, editors' state)
@@ -195,12 +196,18 @@ def numbered(folder: str | Path) -> list[Path]:
 
 
 def refresh(paths: Sequence[Path], *, out: Path, parameters: Mapping[str, Any] | None = None) -> None:
-    """Execute each notebook with its own default parameters (or `parameters`) and put the cleaned result in its
-    place."""
-    root = Path.cwd().resolve()
+    """Execute each notebook with its own default parameters (or `parameters`) and put the cleaned result in its place.
+
+    Its findings go into `findings/NN.json` beside it, and the numbers that its sentences state are written from them
+    (`stated_numbers`).
+    """
     for path in tqdm(paths, desc="notebooks", unit="notebook"):
-        executed = execute(path, parameters=parameters or {}, out=out / path.name)
-        book = clean(nbformat.read(executed, as_version=4), places=(root, Path.home()))
-        partial = path.with_suffix(".partial")
-        nbformat.write(book, partial)
-        partial.replace(path)
+        own = out.resolve() / path.stem
+        executed = execute(path, parameters={"out_dir": own, **(parameters or {})}, out=out / path.name)
+        book = clean(nbformat.read(executed, as_version=4), places=(own, REPOSITORY, Path.home()))
+        findings = read_findings(own, path.name[:2])
+        for cell in book.cells:
+            if cell.cell_type == "markdown":
+                cell.source = fill_numbers(cell.source, findings)
+        write_json(path.parent / "findings" / f"{path.name[:2]}.json", findings)
+        write_text(path, nbformat.writes(book) + "\n")

@@ -185,7 +185,7 @@ def _kind(config: RunConfig) -> tuple[object, ...]:
 
 
 def _on_cuda(device: str) -> bool:
-    """Whether a run with this device in its configuration would compute on CUDA, if it were made here."""
+    """True if a run with this device in its configuration computes on CUDA on this machine."""
     return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
 
 

@@ -27,7 +27,7 @@ def archive(runs: str | Path, into: str | Path, *, bits: int | None = None, aske
 
     That is configuration (without this machine's paths), result, metrics over time and scores; no weights, no state.
     Runs that `into` has besides stay. `bits`: round the scores in every file that is written, see `packed_scores.pack`.
-    `asked_for_only`: leave out tests that a run's protocol does not ask for, see `asked_for`. Returns the folders of
+    `asked_for_only`: leave out tests that the run's protocol lacks (`protocol_tests`). Returns the folders of
     the copies. Raises ValueError where runs of one setting scored different samples, for an archive into the runs' own
     folder, and for a number of bits out of range.
     """
@@ -61,7 +61,7 @@ def unpack(archived: str | Path, into: str | Path) -> list[Path]:
     return written
 
 
-def asked_for(config: RunConfig) -> set[str]:
+def protocol_tests(config: RunConfig) -> set[str]:
     """Names of the lists that a run's protocol asks for: validation, and its tests. A run of P1 is one of P2 too."""
     settings = [config.domains]
     if config.protocol == "P1":
@@ -74,7 +74,7 @@ def _pack_scores(place: Path, runs: Mapping[Path, Path], bits: int | None, asked
     """The scores of runs, by their place in the archive, into one file; replaces files of single runs there."""
     lists: dict[str, dict[str, Scores]] = {}
     for run, source in runs.items():
-        asked = asked_for(RunFolder(source).read_config()) if asked_for_only else None
+        asked = protocol_tests(RunFolder(source).read_config()) if asked_for_only else None
         for name in list_names(source):
             if asked is None or name in asked:
                 lists.setdefault(name, {})[run.relative_to(place).as_posix()] = read_list(source, name)

@@ -1,4 +1,4 @@
-"""Whether scores can be believed: calibration error, and what is gained by deciding only where a model is
+"""Calibration of scores: expected calibration error, and what is gained by deciding only where a model is
 certain."""
 
 from dataclasses import dataclass

@@ -51,7 +51,7 @@ def profiles(frame: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(frame.loc[frame["protocol"] == "P1", "profile"]))
 
 
-def text(table: Table, start: str, *, metric: str = "") -> str:
+def table_markdown(table: Table, start: str, *, metric: str = "") -> str:
     """The blocks of a table whose caption begins with `start`, as Markdown; `metric`: only that one of ours."""
     title = METRICS[metric] if metric else ""
     blocks = [(caption, block) for caption, block in table.blocks if caption.startswith(start) and title in caption]
@@ -116,22 +116,22 @@ def differences(frame: pd.DataFrame, *, method: str = "mmdg++") -> pd.DataFrame:
                     "high": round(100 * c.high, 2),
                     "pairs": c.pairs,
                     "p": round(c.p_value, 4),
-                    "reading": reading(c),
+                    "reading": verdict_of(c),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def reading(comparison: Comparison) -> str:
-    """A comparison in a word: better or worse where interval and test agree on it, else undecided."""
+def verdict_of(comparison: Comparison) -> str:
+    """Verdict of a comparison: better or worse where interval and test agree on it, else undecided."""
     if not comparison.decided:
         return "undecided"
     lower = comparison.difference < 0
     return "better" if lower == (comparison.metric != "auc") else "worse"
 
 
-def facts(frame: pd.DataFrame, *, method: str = "mmdg++") -> list[str]:
-    """What the results of one profile do and do not show, as sentences that are computed from them.
+def findings(frame: pd.DataFrame, *, method: str = "mmdg++") -> list[str]:
+    """Findings of one profile, as sentences that are computed from its results.
 
     Of P1, with the components' effects on every protocol that has all their combinations (`decided_effects`). `frame`:
     rows of `results.collect` of one profile and one kind of data.
@@ -199,7 +199,7 @@ def decided_effects(found: Iterable[Effect]) -> list[str]:
     return sentences
 
 
-def against(frame: pd.DataFrame, reference: str) -> list[str]:
+def differences_from(frame: pd.DataFrame, reference: str) -> list[str]:
     """A sentence per other method on its HTER on P1 against the reference, where they have more than one pair."""
     rows = p1_rows(frame)
     others = [name for name in in_order(rows["method"]) if name != reference]
@@ -253,7 +253,7 @@ def thresholds_by_method(frame: pd.DataFrame, target: str, *, seed: int | None) 
 
 
 def _sentence(c: Comparison) -> str:
-    points, word = 100 * c.difference, reading(c)
+    points, word = 100 * c.difference, verdict_of(c)
     direction = "lower" if points < 0 else "higher"
     verdict = "no difference that this evidence supports" if word == "undecided" else f"it is {word}"
     return (

@@ -1,4 +1,4 @@
-"""What becomes of MMDG++ without its parts and with other rules; which attacks are accepted; which runs there are.
+"""Component ablations of MMDG++, other balancing rules, attack species, and the list of runs.
 
 Every function takes rows of one profile and one kind of data and returns text, a row per method. What was not run is
 listed as not run.
@@ -51,7 +51,7 @@ def rules(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def components_of(method: Method) -> tuple[bool, bool, bool] | None:
-    """Whether a method has each of COMPONENTS; None for methods that are no part of the component ablation."""
+    """Presence of each of COMPONENTS in a method; None for methods outside the component ablation."""
     if method.kind != "trained" or method.architecture != "mmdg++" or method.rule not in ("none", "regrad"):
         return None
     if method.prompts not in ("none", "asymmetric") or method.adapters not in ("none", "plain", "uncertainty"):
@@ -155,7 +155,7 @@ def effects_on(rows: pd.DataFrame, *, metrics: Iterable[str]) -> list[Effect]:
 
     `rows`: of one profile, kind of data and protocol, with a column per metric.
     """
-    rows = whole(rows)
+    rows = complete_combinations(rows)
     return [
         Effect(
             protocol=str(rows["protocol"].iloc[0]),
@@ -192,7 +192,7 @@ def as_text(effects: Iterable[Effect]) -> pd.DataFrame:
     )
 
 
-def whole(rows: pd.DataFrame) -> pd.DataFrame:
+def complete_combinations(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of the eight methods, of those settings, targets and seeds that all eight have.
 
     Where a method of the user's own has the same components as one of the package's, it is no part of the design.
@@ -221,6 +221,6 @@ def effect(rows: pd.DataFrame, involved: tuple[str, ...], *, metric: str = "hter
 
 
 def _positive(method: str, involved: tuple[str, ...]) -> bool:
-    """Whether a method counts as "with": an odd number of absent components counts as without."""
+    """True if a method counts as "with" in a contrast: an odd number of absent components counts as without."""
     has = dict(zip(COMPONENTS, components_of(METHODS[method]) or (), strict=True))
     return sum(not has[name] for name in involved) % 2 == 0

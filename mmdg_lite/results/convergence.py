@@ -1,4 +1,4 @@
-"""Whether training was long enough, by the sources' validation lists alone: no target is looked at."""
+"""Convergence of the training runs on the sources' validation lists; no target is looked at."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ LITTLE = (1.0, 3.0)
 
 
 def second_half(frame: pd.DataFrame) -> pd.DataFrame:
-    """Whether more steps still helped on the sources' validation lists, a row per profile and trained method.
+    """Gain of the second half of training on the sources' validation lists, a row per profile and trained method.
 
     Columns: median step of the kept parameters, steps made, and how far validation EER (percentage points) and
     cross-entropy (nats) fell from the middle of training to its end; about zero or negative means converged.

@@ -28,7 +28,7 @@ class Comparison:
 
     @property
     def decided(self) -> bool:
-        """Whether interval and test agree that there is a difference."""
+        """True where interval and test agree that there is a difference."""
         return (self.low > 0 or self.high < 0) and self.p_value < SIGNIFICANT
 
 

@@ -11,7 +11,7 @@ Layout = Literal["csv", "markdown", "latex"]
 LAYOUTS: dict[Layout, str] = {"csv": "csv", "markdown": "md", "latex": "tex"}  # and the file's ending
 Blocks = Sequence[tuple[str, pd.DataFrame]]
 SPECIAL = {"\\": r"\textbackslash{}", "±": r"$\pm$", "→": r"$\to$", ">": r"$>$", "<": r"$<$"}
-SPECIAL |= {c: "\\" + c for c in "&%$#_{}"}
+SPECIAL |= {c: "\\" + c for c in "&%$#_{}"} | {"^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
 
 
 def percent(mean: float, sd: float = math.nan) -> str:
@@ -47,20 +47,10 @@ def latex(title: str, blocks: Blocks, notes: Sequence[str] = ()) -> str:
     """One table environment per block (booktabs), notes as comments."""
     parts = [f"% {note}" for note in notes]
     for caption, frame in blocks:
-        head = " & ".join(_escape(str(c)) for c in frame.columns)
-        body = [" & ".join(_escape(_cell(v)) for v in row) + r" \\" for row in frame.itertuples(index=False)]
-        parts += [
-            r"\begin{table}",
-            rf"\caption{{{_escape(title)}: {_escape(caption)}}}",
-            rf"\begin{{tabular}}{{l{'r' * (len(frame.columns) - 1)}}}",
-            r"\toprule",
-            head + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-        ]
+        escaped = frame.map(lambda value: _escape(_cell(value))).rename(columns=lambda name: _escape(str(name)))
+        aligned = "l" + "r" * (len(frame.columns) - 1)
+        caption = f"{_escape(title)}: {_escape(caption)}"
+        parts.append(escaped.to_latex(index=False, column_format=aligned, caption=caption).rstrip())
     return "\n".join(parts) + "\n"
 
 

@@ -21,6 +21,7 @@ from mmdg_lite.adapters import CrossAdapter
 from mmdg_lite.attention import CertaintyAttention
 from mmdg_lite.data.corruption import CORRUPTIONS, corrupt, patch_share, random_rectangles
 from mmdg_lite.data.synthetic import Faces
+from mmdg_lite.metrics import stratified_resamples
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.models.builder import MMDGPlusPlus
 from mmdg_lite.models.clip import describe, normalise
@@ -147,10 +148,8 @@ def paired_change(
     """
     if changed.ids != reference.ids:
         raise ValueError("a paired difference needs scores of the same faces in the same order")
-    labels, rng = reference.labels, np.random.default_rng(seed)
-    spoof, live = (np.flatnonzero(labels == c) for c in (0, 1))
-    whole = np.concatenate([spoof, live])
-    draws = [np.concatenate([rng.choice(faces, len(faces)) for faces in (spoof, live)]) for _ in range(rounds)]
+    whole = np.arange(len(reference.labels))
+    draws = stratified_resamples(reference.labels, samples=rounds, rng=np.random.default_rng(seed))
     found = {}
     for metric in ("AUC", "HTER"):
         first, second = ([_percent(metric, s, d, threshold) for d in (whole, *draws)] for s in (changed, reference))

@@ -74,7 +74,7 @@ def record(config: RunConfig, data: SettingData, *, progress: bool = True) -> Re
     return Recording(history=pd.DataFrame(rows), snapshots=tuple(snapshots))
 
 
-def look(
+def gradient_snapshots(
     model: MultimodalModel,
     dataset: FaceDataset,
     *,

@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from math import factorial
-from typing import Any
 
 import numpy as np
 from einops import rearrange, repeat
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
 
 from mmdg_lite.data.dataset import ArrayDataset, Samples
+from mmdg_lite.metrics import stratified_resamples
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.training.evaluation import Scorer, score
 
@@ -153,10 +153,9 @@ def bootstrap(
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Bounds of a statistic's 95 % percentile interval over samples, drawn anew within each class."""
-    classes = [np.flatnonzero(labels == value) for value in np.unique(labels)]
-    drawn: list[Any] = []
-    for _ in range(rounds):
-        rows = np.concatenate([rng.choice(members, len(members)) for members in classes])
-        drawn.append(statistic({coalition: values[rows] for coalition, values in scores.items()}, labels[rows]))
+    drawn = [
+        statistic({coalition: values[rows] for coalition, values in scores.items()}, labels[rows])
+        for rows in stratified_resamples(labels, samples=rounds, rng=rng)
+    ]
     low, high = np.quantile(np.stack(drawn), [0.025, 0.975], axis=0)
     return low, high

@@ -103,5 +103,5 @@ def test_code_cells_are_short_and_text_is_plenty(path):
 
 @every_notebook
 def test_tags_are_known_ones(path):
-    known = {"parameters", "nbval-check-output", "nbval-skip", "hide-input"}
+    known = {"parameters", "nbval-check-output", "nbval-skip", "hide-input", "minimal"}
     assert {tag for c in code_cells(path) for tag in c.metadata.get("tags", [])} <= known

@@ -15,7 +15,10 @@ ASSIGNMENTS = sorted((ROOT / "notebooks" / "assignments").glob("*.ipynb"))
 
 def texts_in_checks() -> set[str]:
     """Every text constant of the checks."""
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "mmdg_lite" / "teaching" / "checks").glob("*.py")]
+    trees = [
+        ast.parse(path.read_text(encoding="utf-8"))
+        for path in (ROOT / "mmdg_lite" / "teaching" / "checks").glob("*.py")
+    ]
     return {
         node.value
         for tree in trees

@@ -106,12 +106,21 @@ def test_a_users_own_kernel_called_python3_is_passed_over(tmp_path, monkeypatch)
     assert "42" in out.read_text()
 
 
-def test_refresh_puts_the_cleaned_result_in_place(tmp_path, monkeypatch):
-    source = written(tmp_path / "03_x.ipynb", "print(number + 10)")
+def test_refresh_puts_the_cleaned_result_in_place_with_the_numbers_that_it_found(tmp_path, monkeypatch):
+    findings = (
+        "from mmdg_lite.reproduce.notebooks import write_findings\nwrite_findings(out_dir, '03', {'n': number + 10})"
+    )
+    source = written(tmp_path / "03_x.ipynb", findings, "print(number + 10)")
+    book = nbformat.read(source, as_version=4)
+    book.cells.append(new_markdown_cell("We find 5<!--=n:d-->."))
+    nbformat.write(book, source)
     monkeypatch.chdir(tmp_path)
     assert main(["notebooks", "03", "--folder", ".", "--out", "executed"]) == 0
-    assert "11\\n" in source.read_text()
-    assert "papermill" not in source.read_text()
+    text = source.read_text()
+    assert "11\\n" in text
+    assert "papermill" not in text
+    assert "We find 11<!--=n:d-->." in text
+    assert json.loads((tmp_path / "findings" / "03.json").read_text()) == {"n": 11}
     assert main(["notebooks", "04", "--folder", "."]) == 1
 
 

@@ -11,7 +11,7 @@ import pytest
 from mmdg_lite.__main__ import main
 from mmdg_lite.configuration import write_json
 from mmdg_lite.plots.training import find_runs
-from mmdg_lite.results.archive import archive, asked_for, unpack
+from mmdg_lite.results.archive import archive, protocol_tests, unpack
 from mmdg_lite.results.collect import collect, collect_species, list_names, read_history, read_list
 from mmdg_lite.results.one_run import test_lists as lists_of
 from mmdg_lite.runs.config import configure
@@ -175,7 +175,7 @@ def test_only_what_the_protocol_asks_for(grid, tmp_path: Path) -> None:
 
 def test_what_protocols_ask_for() -> None:
     def of(protocol: str, setting: str) -> list[str]:
-        return sorted(asked_for(configure("quick", protocol=protocol, setting=setting, method="fusion")))
+        return sorted(protocol_tests(configure("quick", protocol=protocol, setting=setting, method="fusion")))
 
     missing = ["test_C_without_depth", "test_C_without_depth_infrared", "test_C_without_infrared"]
     assert of("P1", "PSW->C") == ["test_C", *missing, "validation"]

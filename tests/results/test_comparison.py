@@ -61,15 +61,17 @@ def test_without_any_runs_the_message_says_what_to_run(tmp_path):
 
 
 def test_sentences_follow_the_numbers(frame):
-    committed = comparison.facts(frame[frame["profile"] == "full (committed)"])
+    committed = comparison.findings(frame[frame["profile"] == "full (committed)"])
     assert committed[0].startswith("full (committed): 3 seeds, 4 target domains, 120 test faces each")
     assert "Nothing here speaks of real faces" in committed[0]
     against = next(sentence for sentence in committed if "against Plain fusion" in sentence)
     assert "points lower" in against and against.endswith("it is better.")
     turned = frame.assign(method=frame["method"].replace({"mmdg++": "fusion", "fusion": "mmdg++"}))
-    against = next(s for s in comparison.facts(turned[turned["profile"] == "full (committed)"]) if "Plain fusion" in s)
+    against = next(
+        s for s in comparison.findings(turned[turned["profile"] == "full (committed)"]) if "Plain fusion" in s
+    )
     assert "points higher" in against and against.endswith("it is worse.")
-    own = comparison.facts(frame[frame["profile"] == "quick (yours)"])
+    own = comparison.findings(frame[frame["profile"] == "quick (yours)"])
     assert "decides nothing" in own[-1] and not any("Between seeds" in sentence for sentence in own)
 
 
@@ -109,14 +111,14 @@ def test_decided_effects_are_named_by_protocol():
 def test_effects_are_among_the_facts_where_all_combinations_were_run(grid):
     design = [name for name, method in METHODS.items() if method.adapters != "none" and components_of(method)]
     full = comparison.results(grid("design", skills=dict.fromkeys(design, 0.3), seeds=(0,)))
-    assert any(sentence.startswith("Effects of U, ReGrad, ADP") for sentence in comparison.facts(full))
+    assert any(sentence.startswith("Effects of U, ReGrad, ADP") for sentence in comparison.findings(full))
     part = full[full["method"] != "fusion"]
-    assert not any(sentence.startswith("Effects") for sentence in comparison.facts(part))
+    assert not any(sentence.startswith("Effects") for sentence in comparison.findings(part))
 
 
 def test_sentences_against_a_reference(frame):
     committed = frame[frame["profile"] == "full (committed)"]
-    found = comparison.against(committed, "fusion")
+    found = comparison.differences_from(committed, "fusion")
     assert len(found) == 2 and any(s.startswith("MMDG++ against Plain fusion") and "better" in s for s in found)
 
 
@@ -158,7 +160,7 @@ def test_a_reading_needs_interval_and_test(metric, difference, low, high, p, wor
     result = Comparison(
         method="a", reference="b", metric=metric, pairs=12, difference=difference, low=low, high=high, p_value=p
     )
-    assert comparison.reading(result) == word
+    assert comparison.verdict_of(result) == word
 
 
 def test_differences_are_paired(frame):
@@ -171,10 +173,10 @@ def test_differences_are_paired(frame):
 
 def test_text_holds_the_blocks_asked_for(frame):
     made = table(frame, "P1")
-    ours, published = comparison.text(made, "ours"), comparison.text(made, "published")
+    ours, published = comparison.table_markdown(made, "ours"), comparison.table_markdown(made, "published")
     assert ours.count("**ours") == 6 and "published" not in ours.replace("(what papers report", "")
     assert published.startswith("**published, real data") and "ours" not in published
-    assert comparison.text(made, "ours", metric="auc").count("**ours") == 2
+    assert comparison.table_markdown(made, "ours", metric="auc").count("**ours") == 2
 
 
 def test_curves_and_runs_are_those_of_the_seed(frame):

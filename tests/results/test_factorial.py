@@ -8,7 +8,7 @@ import pytest
 
 from mmdg_lite.plots import components as factorial_figures
 from mmdg_lite.results.cells import POINTS
-from mmdg_lite.results.components import COMPONENTS, all_effects, as_text, components_of, effect, whole
+from mmdg_lite.results.components import COMPONENTS, all_effects, as_text, complete_combinations, components_of, effect
 from mmdg_lite.results.tables import EFFECTS, tables
 from mmdg_lite.runs.methods import METHODS
 
@@ -40,7 +40,7 @@ def made_up(*, seeds: int = 2) -> pd.DataFrame:
     ],
 )
 def test_effects_by_hand(involved: tuple[str, ...], difference: float) -> None:
-    c = effect(whole(made_up()), involved)
+    c = effect(complete_combinations(made_up()), involved)
     assert c.difference == pytest.approx(difference, abs=1e-12)
     assert (c.low, c.high) == pytest.approx((difference, difference), abs=1e-12)
     assert c.pairs == 6
@@ -48,14 +48,14 @@ def test_effects_by_hand(involved: tuple[str, ...], difference: float) -> None:
 
 def test_the_design_has_every_combination_once() -> None:
     assert len(DESIGN) == len(set(DESIGN.values())) == 2 ** len(COMPONENTS)
-    assert set(whole(made_up())["method"]) == set(DESIGN)
+    assert set(complete_combinations(made_up())["method"]) == set(DESIGN)
 
 
 def test_only_targets_and_seeds_with_all_combinations_count() -> None:
     frame = made_up()
     lacking = frame[~((frame["method"] == "fusion+prompts") & (frame["target"] == "C") & (frame["seed"] == 1))]
     head = frame.assign(method="head", hter=0.9)
-    c = effect(whole(pd.concat([lacking, head])), ("ADP",))
+    c = effect(complete_combinations(pd.concat([lacking, head])), ("ADP",))
     assert (c.pairs, c.difference) == (5, pytest.approx(0.03))
     assert not all_effects(frame[frame["method"] != "fusion"])
 

@@ -123,7 +123,9 @@ def test_a_look_at_a_model_changes_nothing(plain: Recording) -> None:
     data, model = small_data(config), build(config.model).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     options = {"source_domains": config.domains.sources, "number": 3, "batch_size": 8, "progress": False}
-    first, second, other = (regrad_study.look(model, data.train, seed=seed, **options) for seed in (0, 0, 1))  # type: ignore[arg-type]
+    first, second, other = (
+        regrad_study.gradient_snapshots(model, data.train, seed=seed, **options) for seed in (0, 0, 1)
+    )  # type: ignore[arg-type]
     assert len(first) == 3
     for one, again in zip(first, second, strict=True):
         assert one.moment.losses == again.moment.losses

@@ -155,7 +155,7 @@ def _single_scaled(
 
 
 def _reached(gradients: list[Tensor], branch: int) -> bool:
-    """Whether another modality's loss reaches this parameter."""
+    """True if another modality's loss reaches this parameter."""
     return any(bool(g.any()) for i, g in enumerate(gradients) if i != branch)
 
 

@@ -1,0 +1,128 @@
+"""The form of the numbered notebooks: header, picture, equations, code of minimal.py, stated numbers, footer, links."""
+
+import ast
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import nbformat
+import pytest
+
+from mmdg_lite.configuration import REPOSITORY
+from mmdg_lite.reproduce.notebooks import numbered
+from mmdg_lite.reproduce.stated_numbers import MARK, stated_numbers
+
+NOTEBOOKS = numbered(REPOSITORY / "notebooks")
+PAGES = {path: nbformat.read(path, as_version=4) for path in NOTEBOOKS}
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+
+
+def prose(path: Path) -> list[str]:
+    return [cell.source for cell in PAGES[path].cells if cell.cell_type == "markdown"]
+
+
+def tagged(path: Path, tag: str) -> list[str]:
+    return [c.source for c in PAGES[path].cells if c.cell_type == "code" and tag in c.metadata.get("tags", [])]
+
+
+@every_notebook
+def test_the_header_says_what_a_reader_needs_to_know(path):
+    header = prose(path)[0]
+    assert re.match(rf"# {path.name[:2]}\b", header)
+    question = re.search(r"\*\*Question\.\*\* (.+)", header)
+    assert question and question[1].strip().endswith("?")
+    objectives = header.split("**Objectives.**")[1].split("\n\n")
+    assert len(re.findall(r"^\d\. ", "\n\n".join(objectives[:2]), re.MULTILINE)) == 3
+    for word in ("**Before this**", "**After this**", "**Time**", "**Run it**", "**References**"):
+        assert word in header, word
+    assert re.search(r"\d+ minutes to read", header)
+    assert re.search(r"\]\(https?://", header.split("**References**")[1])
+
+
+@every_notebook
+def test_the_header_links_to_its_neighbours(path):
+    place, header = NOTEBOOKS.index(path), prose(path)[0]
+    for neighbour in NOTEBOOKS[max(place - 1, 0) : place] + NOTEBOOKS[place + 1 : place + 2]:
+        assert f"]({neighbour.name})" in header
+
+
+@every_notebook
+def test_a_diagram_comes_before_the_first_equation(path):
+    text = "\n".join(prose(path))
+    assert "figures/diagrams/" in text
+    assert "$$" in text
+    assert text.index("figures/diagrams/") < text.index("$$")
+
+
+@every_notebook
+def test_the_footer_has_the_finding_and_three_questions_with_solutions(path):
+    text = "\n".join(prose(path))
+    assert re.search(r"^## Take-away", text, re.MULTILINE)
+    questions = re.split(r"^## Questions", text, flags=re.MULTILINE)[1]
+    assert len(re.findall(r"^\*\*\d\. ", questions, re.MULTILINE)) == 3
+    assert questions.count("<details>") == questions.count("</details>") == 3
+
+
+@every_notebook
+def test_figures_and_tables_are_followed_by_what_we_see(path):
+    """Most cells that show a picture are followed, within two cells, by a paragraph that begins "What we see"."""
+    cells = PAGES[path].cells
+    shown = [
+        place
+        for place, cell in enumerate(cells)
+        if cell.cell_type == "code"
+        and any("image/png" in o.get("data", {}) or "image/svg+xml" in o.get("data", {}) for o in cell.outputs)
+    ]
+    told = [p for p in shown if any("**What we see.**" in c.source for c in cells[p + 1 : p + 4])]
+    assert len(told) >= 0.7 * len(shown)
+    assert told
+
+
+@every_notebook
+def test_numbers_in_sentences_are_those_of_the_committed_findings(path):
+    findings = json.loads((path.parent / "findings" / f"{path.name[:2]}.json").read_text(encoding="utf-8"))
+    text = "\n".join(prose(path))
+    assert len(MARK.findall(text)) >= 3
+    assert not [(where, said, found) for where, said, found in stated_numbers(text, findings) if said != found]
+
+
+def _without_docstrings(tree: ast.AST) -> str:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(tree)
+
+
+def test_cells_tagged_minimal_are_the_lines_of_minimal():
+    whole = ast.parse((REPOSITORY / "mmdg_lite" / "minimal.py").read_text(encoding="utf-8"))
+    named = {getattr(node, "name", ""): _without_docstrings(node) for node in whole.body}
+    shown = {path.name[:2]: [s for cell in tagged(path, "minimal") for s in ast.parse(cell).body] for path in NOTEBOOKS}
+    for number, statements in shown.items():
+        for statement in statements:
+            name = getattr(statement, "name", "")
+            assert named.get(name) == _without_docstrings(statement), (
+                f"notebook {number}: {name or ast.unparse(statement)}"
+            )
+    for number in ("02", "03", "04", "05", "06"):
+        assert shown[number], f"notebook {number} derives no part of minimal.py"
+
+
+def _anchors(path: Path) -> set[str]:
+    text = "\n".join(prose(path)) if path in PAGES else path.read_text(encoding="utf-8")
+    titles = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+    return slugs | {title.replace(" ", "-") for title in titles} | set(re.findall(r'<a (?:id|name)="([^"]+)"', text))
+
+
+@every_notebook
+def test_relative_links_and_anchors_lead_somewhere(path):
+    text = re.sub(r"```.*?```", "", "\n".join(prose(path)), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith(("http", "attachment:", "mailto:")):
+            continue
+        place, _, anchor = unquote(link).partition("#")
+        target = (path.parent / place).resolve() if place else path
+        assert target.exists(), link
+        if anchor:
+            assert anchor in _anchors(target), link
