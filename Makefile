@@ -43,7 +43,7 @@ $(error $(VENV) has the other build of PyTorch: remove it (make distclean), or n
 endif
 endif
 
-.PHONY: help setup reproduce test test-notebooks test-slow test-gpu test-browser benchmark notebooks lab lint doctor pins site clean distclean
+.PHONY: help setup reproduce test test-notebooks test-slow test-gpu test-browser benchmark notebooks lab lint doctor pins site links spelling clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -113,7 +113,13 @@ pins:  ## write the pins of both locks into pyproject.toml, for uv
 	@$(BIN)/python -m tests.support.pins
 
 site: $(SITE_VENV)/.ready  ## the notebooks, guides and API as web pages in build/site; executes nothing
-	@$(SITE_VENV)/bin/python -W ignore docs/build.py --out build/site
+	@$(SITE_VENV)/bin/python docs/build.py --out build/site
+
+links: $(SITE_VENV)/.ready  ## try every link to other sites (needs a network)
+	@$(SITE_VENV)/bin/python docs/build.py --builder linkcheck --out build/links
+
+spelling: $(SITE_VENV)/.ready  ## look for usual typing errors in texts, code and notebooks
+	@$(SITE_VENV)/bin/codespell
 
 $(SITE_VENV)/.ready: requirements-docs.lock
 	@test -x $(SITE_VENV)/bin/python || $(or $(PYTHON),python3) -m venv $(SITE_VENV)
