@@ -38,7 +38,9 @@ def main() -> None:
     if pins:
         subprocess.run([*install, *pins], check=True)
     subprocess.run([*install, "--editable", str(ROOT)], check=True)
-    print(f"{len(pins)} packages installed, the others are Colab's own. `python -m mmdg_lite doctor` compares versions.")
+    print(
+        f"{len(pins)} packages installed, the others are Colab's own. `python -m mmdg_lite doctor` compares versions."
+    )
 
 
 if __name__ == "__main__":

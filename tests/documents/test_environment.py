@@ -32,7 +32,7 @@ LOCK, DOCS_LOCK = (
 )
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-PYTHON = {"mmdg_lite", "data_prep", "tests"}
+PYTHON = {"mmdg_lite", "data_prep", "tests", "figures"}
 MACHINES = [
     (python, platform, machine)
     for python in PYTHONS
