@@ -12,8 +12,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sphinx.cmd.build import main as sphinx
-
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
     "*.md",
@@ -53,6 +51,8 @@ def collect(folder: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Sphinx's exit status."""
+    from sphinx.cmd.build import main as sphinx
+
     parser = argparse.ArgumentParser(description="Build the site from committed files, executing nothing.")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "site", help="folder for the pages")
     parser.add_argument("--builder", default="html", help="html, or linkcheck to try the links to other sites")

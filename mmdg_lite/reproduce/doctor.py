@@ -79,7 +79,7 @@ def python_version(found: tuple[int, int] | None = None) -> Check:
         name="python",
         ok=(3, 11) <= (major, minor) <= (3, 14),
         found=f"{major}.{minor} ({sys.executable})",
-        cure="`uv python install 3.13` gets one that works, and `make distclean setup PYTHON=python3.13` a new .venv",
+        cure="`uv python install 3.13` gets one that works; then `make distclean`, `make setup PYTHON=python3.13`",
     )
 
 

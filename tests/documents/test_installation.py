@@ -63,10 +63,10 @@ def no_network(tmp_path) -> dict[str, str]:
     return {"usual": usual.as_uri(), "pytorch": pytorch.as_uri()}
 
 
-def chosen(command: str, report: Path, usual: str) -> dict[str, str]:
-    """Names and versions that a pip command would install, by pip's own report."""
-    result = run("sh", "-c", f"{command} --dry-run --ignore-installed --report {report}", PIP_CONFIG_FILE=os.devnull,
-                 PIP_INDEX_URL=usual)  # fmt: skip
+def chosen(command: str, report: Path, usual: str, *, folder: Path) -> dict[str, str]:
+    """Names and versions that a pip command would install in `folder`, by pip's own report."""
+    dry = f"{command} --dry-run --ignore-installed --report {report}"
+    result = run("sh", "-c", dry, folder=folder, PIP_CONFIG_FILE=os.devnull, PIP_INDEX_URL=usual)
     assert result.returncode == 0, result.stderr
     entries = json.loads(report.read_text())["install"]
     return {canonicalize_name(e["metadata"]["name"]): e["metadata"]["version"] for e in entries}
@@ -79,21 +79,48 @@ def test_the_usual_setup_knows_no_other_index(tmp_path):
     assert "about 7 GB" in text
 
 
-def test_setup_without_cuda_takes_torch_from_pytorchs_index_alone(tmp_path, no_network):
-    venv = tmp_path / "venv"
+def commands_without_cuda(folder: Path, *words: str) -> tuple[str, str, str]:
+    """Of `make setup TORCH=cpu` in `folder`: install torch, select the other pins, install these."""
+    venv = folder / "venv"
     venv.mkdir()
     (venv / "bin").symlink_to(Path(sys.executable).parent)
-    assert f"--index-url {INDEX} " in recipe("TORCH=cpu", venv=venv)
-    text = recipe("TORCH=cpu", f"TORCH_INDEX={no_network['pytorch']}", venv=venv)
-    first, selection, second = re.search(
-        r"(\S+ -m pip install [^&]+?) && (grep [^&]+) && (\S+ -m pip install --no-deps -r \S+)", text
+    shown = run("make", "-n", "setup", "TORCH=cpu", *words, f"VENV={venv}", f"PYTHON={sys.executable}", folder=folder)
+    assert shown.returncode == 0, shown.stderr
+    return re.search(
+        r"(\S+ -m pip install [^&]+?) && (grep [^&]+) && (\S+ -m pip install --no-deps -r \S+)", shown.stdout
     ).groups()
-    torch = chosen(first, tmp_path / "torch.json", no_network["usual"])
+
+
+def few_lines_of_the_lock(folder: Path) -> Path:
+    """Makefile, pyproject.toml, and the lock's lines of a few packages, since pip takes its time with each."""
+    folder.mkdir()
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copyfile(ROOT / name, folder / name)
+    few = {"torch", "torchvision", "torchjd", "triton", "cuda-toolkit", "nvidia-cublas", "numpy", "einops"}
+    (folder / "requirements.lock").write_text("".join(f"{r}\n" for name, r in LOCK.items() if name in few))
+    return folder
+
+
+def test_setup_without_cuda_takes_torch_from_pytorchs_index_alone(tmp_path, no_network):
+    project = few_lines_of_the_lock(tmp_path / "project")
+    first, selection, second = commands_without_cuda(project, f"TORCH_INDEX={no_network['pytorch']}")
+    torch = chosen(first, tmp_path / "torch.json", no_network["usual"], folder=project)
     assert torch == {name: f"{version(name)}+cpu" for name in ("torch", "torchvision")}
-    assert run("sh", "-c", selection).returncode == 0
-    others = chosen(second, tmp_path / "others.json", no_network["usual"])
-    here = {name for name, r in LOCK.items() if r.marker is None or r.marker.evaluate()}
-    assert others == {name: version(name) for name in here - OF_CUDA - set(torch)}
+    assert run("sh", "-c", selection, folder=project).returncode == 0
+    others = chosen(second, tmp_path / "others.json", no_network["usual"], folder=project)
+    assert others == {name: version(name) for name in ("torchjd", "numpy", "einops")}
+
+
+def test_setup_without_cuda_leaves_out_the_lines_of_cuda_and_no_others(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    first, selection, second = commands_without_cuda(tmp_path)
+    assert f"--index-url {INDEX} " in first
+    assert run("sh", "-c", selection, folder=tmp_path).returncode == 0
+    kept = Path(second.split()[-1]).read_text().splitlines()
+    lines = {canonicalize_name(Requirement(line).name) for line in kept if not line.startswith("#")}
+    assert len(OF_CUDA) > 15
+    assert lines == set(LOCK) - OF_CUDA - {"torch", "torchvision"}
 
 
 def test_an_environment_keeps_its_build_of_torch(tmp_path):
