@@ -1,6 +1,7 @@
 """`python -m data_prep`: one subcommand per data set, the synthetic domains, and verification."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -9,22 +10,28 @@ from pathlib import Path
 from data_prep.casia_surf import CasiaSurf
 from data_prep.cefa import Cefa
 from data_prep.conversion import convert
-from data_prep.own import Own, check_name, read_table
+from data_prep.leave_one_out import FRAMES, read_leave_one_out
+from data_prep.own import Own, check_name
 from data_prep.padisi import Padisi
 from data_prep.sources import Source, SourceError
 from data_prep.synthetic import SEED, SIZES, synthetic
+from data_prep.table import read_table
 from data_prep.verify import domain_folders, verify
 from data_prep.wmca import Wmca
 from data_prep.worker import OutputError, Settings
+from mmdg_lite.data.real.decode import OPTIONS
 from mmdg_lite.data.real.lists import LETTERS, SPLITS, ListError, list_path, read_list
+from mmdg_lite.modality import MODALITIES, Modality
 
 # subcommand -> letter, data set, how its source folder is opened
 CONVERTERS: dict[str, tuple[str, str, Callable[[argparse.Namespace], Source]]] = {
     "wmca": ("W", "WMCA", lambda options: Wmca.open(options.source, map_by_rank=options.map_frames_by_rank)),
-    "cefa": ("C", "CASIA-SURF CeFA", lambda options: Cefa.open(options.source)),
+    "cefa": ("C", "CASIA-SURF CeFA", lambda options: Cefa.open(options.source, crop=options.crop)),
     "casia-surf": ("S", "CASIA-SURF", lambda options: CasiaSurf.open(options.source)),
-    "padisi": ("P", "PADISI-Face", lambda options: Padisi.open(options.source)),
+    "padisi": ("P", "PADISI-Face", lambda options: Padisi.open(options.source, colour_order=options.colour_order)),
 }
+# subcommand -> options that conversion.json records, because one folder must not mix them
+RECORDED = {"wmca": ("map_frames_by_rank",), "cefa": ("crop",), "casia-surf": (), "padisi": ("colour_order",)}
 EXPECTED = (SourceError, OutputError, ListError, OSError, RuntimeError, ValueError)
 
 
@@ -43,18 +50,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _convert(options: argparse.Namespace) -> int:
     letter, _, open_source = CONVERTERS[options.command]
-    lists = {split: read_list(list_path(options.lists, letter, split), letter) for split in options.splits}
+    source = open_source(options)
+    more: dict[str, str | int | bool] = {name: getattr(options, name) for name in RECORDED[options.command]}
+    if options.lists is not None:
+        lists = {split: read_list(list_path(options.lists, letter, split), letter) for split in options.splits}
+    else:
+        if not isinstance(source, Wmca):
+            raise ValueError("--leave-one-out is for WMCA alone")
+        rows = read_leave_one_out(options.leave_one_out, source, frames=options.frames)
+        lists = {split: part for split, part in rows.items() if split in options.splits}
+        more |= {"leave_one_out": options.leave_one_out.name, "frames": options.frames}
     settings = Settings(
         out=options.out / letter, size=options.size, format=options.format, keep_missing=options.keep_missing
     )
-    report = convert(
-        open_source(options),
-        lists,
-        settings,
-        workers=options.workers,
-        drop_repeated=options.drop_repeated,
-        more={"map_frames_by_rank": options.map_frames_by_rank} if options.command == "wmca" else None,
-    )
+    report = convert(source, lists, settings, workers=options.workers, drop_repeated=options.drop_repeated, more=more)
     print(report.text())
     print(f"written to {settings.out}; train with --data-root {options.out}")
     return 0 if report.complete else 1
@@ -62,17 +71,20 @@ def _convert(options: argparse.Namespace) -> int:
 
 def _own(options: argparse.Namespace) -> int:
     check_name(options.name)
-    ranges = {f"{name}_range": getattr(options, f"{name}_range") for name in ("depth", "infrared")}
+    ranges = {f"{m.value}_range": getattr(options, f"{m.value}_range") for m in MODALITIES}
     source = Own(
         source=options.source,
         domain=options.name,
+        depth_holes=tuple(options.depth_holes),
         **{name: tuple(limits) for name, limits in ranges.items() if limits is not None},
     )
     settings = Settings(
         out=options.out / options.name, size=options.size, format=options.format, keep_missing=options.keep_missing
     )
-    more = {name: " ".join(map(str, limits or ())) for name, limits in ranges.items()}
-    report = convert(source, read_table(options.table), settings, workers=options.workers, more=more)
+    more = {name: " ".join(f"{value:.12g}" for value in limits or ()) for name, limits in ranges.items()}
+    more["depth_holes"] = " ".join(f"{value:.12g}" for value in sorted(options.depth_holes))
+    rows = read_table(options.table, source=options.source)
+    report = convert(source, rows, settings, workers=options.workers, more=more)
     print(report.text())
     print(f"written to {settings.out}; train with --data-root {options.out} --protocol own")
     return 0 if report.complete else 1
@@ -106,9 +118,19 @@ def _parser() -> argparse.ArgumentParser:
         text = f"convert your copy of {dataset} (domain {letter})"
         command = _command(commands, name, text, _convert)
         command.add_argument("--source", type=Path, required=True, metavar="DIR", help="your copy of the data set")
-        command.add_argument(
-            "--lists", type=Path, required=True, metavar="DIR", help=f"folder with {letter}-train.txt ..."
-        )
+        which = command.add_mutually_exclusive_group(required=True)
+        which.add_argument("--lists", type=Path, metavar="DIR", help=f"folder with {letter}-train.txt ...")
+        if name == "wmca":
+            text = "the owners' PROTOCOL-LOO_<species>.csv in place of lists, for protocol P4"
+            which.add_argument("--leave-one-out", type=Path, metavar="CSV", help=text)
+            text = "frames of each recording, with --leave-one-out"
+            command.add_argument("--frames", type=_count, default=FRAMES, help=text)
+        if name == "cefa":
+            text = "one box for the three modalities, or each its own without its last row and column"
+            command.add_argument("--crop", choices=("shared", "each"), default="shared", help=text)
+        if name == "padisi":
+            text = "what channels 0 to 2 are; the owners document blue, green, red"
+            command.add_argument("--colour-order", choices=("bgr", "rgb"), default="bgr", help=text)
         _output(command, size=224)
         _workers(command)
         command.add_argument("--splits", nargs="+", choices=SPLITS, default=list(SPLITS), help="which lists to convert")
@@ -122,9 +144,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--source", type=Path, required=True, metavar="DIR", help="the folder with your images")
     command.add_argument("--table", type=Path, required=True, metavar="CSV", help="one line per sample")
     command.add_argument("--name", required=True, help="of the domain: letters and digits")
-    for name, values in (("depth", ("NEAR", "FAR")), ("infrared", ("DARK", "BRIGHT"))):
-        text = f"what 16-bit {name} values become white and black, in the files' unit"
-        command.add_argument(f"--{name}-range", type=_count, nargs=2, metavar=values, help=text)
+    for modality, values in OPTIONS.items():
+        ends = "white and black" if modality is Modality.DEPTH else "black and white"
+        text = f"which {modality.value} values become {ends}, in the files' unit"
+        command.add_argument(
+            f"--{modality.value}-range", type=_number, nargs=2, metavar=tuple(values.split()), help=text
+        )
+    text = "values of depth that mean that nothing was measured, beside 0"
+    command.add_argument("--depth-holes", type=_number, nargs="+", default=[], metavar="VALUE", help=text)
     _output(command, size=224)
     _workers(command)
     command.add_argument("--keep-missing", action="store_true", help="keep samples without an unreadable modality")
@@ -167,9 +194,19 @@ def _workers(command: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return value
 
 
 def _letters(text: str) -> str:

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from math import ceil, floor
 from pathlib import Path
+from typing import Literal
 
 from data_prep.casia_surf import read_triplet
 from data_prep.sources import Reading, refuse_constant, top_folder
 from mmdg_lite.data.real.lists import ListRow
 from mmdg_lite.data.real.quality import content_box
+
+Crop = Literal["shared", "each"]
 
 
 @dataclass(frozen=True)
@@ -15,18 +18,22 @@ class Cefa:
     """The user's copy: the folder that holds `CeFA`."""
 
     source: Path
+    crop: Crop = "shared"  # one box for the three modalities, or one for each of them
     domain: str = "C"
 
     @classmethod
-    def open(cls, source: Path) -> "Cefa":
+    def open(cls, source: Path, *, crop: Crop = "shared") -> "Cefa":
         """Raises `SourceError` if there is no `CeFA`."""
-        return cls(top_folder(source, "CeFA"))
+        return cls(top_folder(source, "CeFA"), crop)
 
     def read(self, row: ListRow) -> Reading:
         """The three JPEG files of a row, without the border that they have in common."""
         reading = read_triplet(self.source, row)
         refuse_constant(reading, f"{self.source / row.clip}, frame {row.frames[0]}")
-        crop_border(reading)
+        if self.crop == "shared":
+            crop_border(reading)
+        else:
+            crop_each(reading)
         return reading
 
 
@@ -51,3 +58,15 @@ def crop_border(reading: Reading) -> None:
         rows = slice(floor(top * height + 1e-6), ceil(bottom * height - 1e-6))
         columns = slice(floor(left * width + 1e-6), ceil(right * width - 1e-6))
         reading.images[modality] = image[rows, columns]
+
+
+def crop_each(reading: Reading) -> None:
+    """Crop every modality to its own box of pixels brighter than a border, without the box's last row and column.
+
+    Other public code prepares CeFA so. The three pictures of a sample no longer show the same part of the face.
+    """
+    for modality, image in reading.images.items():
+        if box := content_box(image):
+            top, bottom, left, right = box
+            if bottom - top > 1 and right - left > 1:
+                reading.images[modality] = image[top : bottom - 1, left : right - 1]

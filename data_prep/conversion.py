@@ -17,15 +17,18 @@ from data_prep.report import REPORT, Report, make_report
 from data_prep.sources import Source
 from data_prep.worker import PARTIAL, Failure, OutputError, Settings, Task, convert_tasks, start, work, writing_failed
 from mmdg_lite.configuration import write_json
+from mmdg_lite.data.real.files import read_regular
 from mmdg_lite.data.real.lists import ListRow, dataset_name, distinct
 from mmdg_lite.data.real.manifest import MANIFEST, ManifestRow, write_manifest
 
 CONVERSION = "conversion.json"
-FORM = 1
+FORM = 2
+"""Version of the pictures: 1 averaged holes of depth into their neighbours when it resized."""
 CHUNK = 16
 GROWING = ("map_frames_by_rank",)
-"""Settings that may be switched on in a folder, which only adds samples, but not off again. Folders of earlier versions
-do not name them: they count as off."""
+"""Settings that may be switched on in a folder, which only adds samples, but not off again."""
+EARLIER = {"map_frames_by_rank": False, "crop": "shared", "colour_order": "rgb", "rgb_range": "", "depth_holes": ""}
+"""What folders of earlier versions, which do not name these settings, were converted with."""
 
 
 def convert(
@@ -35,7 +38,7 @@ def convert(
     *,
     workers: int = 1,
     drop_repeated: bool = False,
-    more: Mapping[str, str | bool] | None = None,
+    more: Mapping[str, str | int | bool] | None = None,
     progress: bool = True,
 ) -> Report:
     """Convert the samples of some splits; what an earlier run has done already is kept and not done again.
@@ -163,10 +166,16 @@ def check_settings(settings: Settings, *, dataset: str, domain: str, **more: str
         write_json(path, now)
         return
     before = read_settings(settings.out)
+    if before.get("form") == 1:
+        raise OutputError(
+            f"{path}: this folder was converted by an earlier version, which averaged holes of depth into their "
+            "neighbours; it can still be trained on, but to convert choose another --out"
+        )
     for name, value in now.items():
-        if before.get(name) != value and (name not in GROWING or before.get(name)):
+        found = before.get(name, EARLIER.get(name))
+        if found != value and (name not in GROWING or found):
             raise OutputError(
-                f"{path}: this folder was converted with {name} {before.get(name)}, not {value}; "
+                f"{path}: this folder was converted with {name} {found}, not {value}; "
                 "ask for the same, or choose another --out"
             )
     if before | now != before:
@@ -177,8 +186,8 @@ def read_settings(folder: Path) -> dict[str, Any]:
     """How a folder was converted. Raises `OutputError` if the file is not there or not JSON."""
     path = folder / CONVERSION
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        values = json.loads(read_regular(path).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise OutputError(f"{path}: not readable ({error}); convert into another --out") from error
     if not isinstance(values, dict):
         raise OutputError(f"{path}: not the settings of a conversion; convert into another --out")

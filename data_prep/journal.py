@@ -12,10 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from mmdg_lite.data.real.files import read_regular
 from mmdg_lite.data.real.manifest import ManifestRow, check_row, image_problem
 from mmdg_lite.modality import MODALITIES
 
 JOURNAL = "journal.jsonl"
+LARGEST_JOURNAL = 2**30
+"""Bytes; a sample takes less than 2,000 of them."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Converted:
     notes: tuple[str, ...] = ()
     holes: float | None = None  # fraction of depth without a measurement
     saturated: float | None = None  # fraction of infrared that is as good as white
+    shares: dict[str, dict[str, float]] = field(default_factory=dict)  # modality -> fields of `decode.Shares`
 
     def line(self) -> str:
         """As one line of JSON."""
@@ -42,7 +46,7 @@ class Converted:
             check_row(row)
             source, notes = tuple(values.pop("source")), tuple(values.pop("notes"))
             return cls(row=row, source=source, notes=notes, **values)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
     def intact(self, folder: Path) -> bool:
@@ -58,7 +62,7 @@ class Journal:
         self.entries: dict[str, Converted] = {}
         torn = False
         if self.path.exists():
-            text = self.path.read_bytes().decode("utf-8", errors="replace")
+            text = read_regular(self.path, limit=LARGEST_JOURNAL).decode("utf-8", errors="replace")
             torn = bool(text) and not text.endswith("\n")
             for line in text.split("\n"):
                 entry = Converted.parse(line)

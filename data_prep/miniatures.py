@@ -23,7 +23,6 @@ FRAMES = 2  # per npz of P
 
 # the renderer's species for those that only the lists know
 _SPECIES = {
-    "print_or_replay": "print",
     "3d_mask": "rigid_mask",
     "silicone_mask": "flexible_mask",
     "unknown": "print",
@@ -57,6 +56,8 @@ def miniature_tree(letter: str, source: Path, rows: Mapping[str, Sequence[ListRo
     """Write rendered frames for the rows of some lists, in the format and places where a data set has them."""
     wanted = list({row.key: row for part in rows.values() for row in part}.values())
     species = [_SPECIES.get(row.species, row.species) for row in wanted]
+    if letter == "C":  # a screen leaves no depth at all in the synthetic C: as good as a broken sensor
+        species = ["print" if name == "replay" else name for name in species]
     faces = render(letter, len(wanted), seed, species=species, size=SIZE[letter])
     write = {"W": _write_wmca, "C": _write_jpeg, "S": _write_jpeg, "P": _write_padisi}[letter]
     for number, row in enumerate(wanted):
@@ -108,8 +109,9 @@ def _write_jpeg(source: Path, row: ListRow, faces: Faces, number: int) -> None:
 
 
 def _write_padisi(source: Path, row: ListRow, faces: Faces, number: int) -> None:
-    """`data` of shape (frames, channels, H, W): RGB, near infrared, depth; later frames are darker."""
-    channels = np.concatenate([faces.rgb[number], faces.infrared[number], faces.depth[number]]).astype(np.float32) / 255
+    """`data` of shape (frames, channels, H, W): blue, green, red, near infrared, depth; later frames are darker."""
+    bgr = faces.rgb[number][::-1]
+    channels = np.concatenate([bgr, faces.infrared[number], faces.depth[number]]).astype(np.float32) / 255
     source.mkdir(parents=True, exist_ok=True)
     np.savez(source / row.paths[0], data=np.stack([channels / (1 + frame) for frame in range(FRAMES)]))
 

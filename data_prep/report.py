@@ -9,6 +9,7 @@ from typing import Any
 from data_prep.journal import Converted
 from data_prep.worker import Failure
 from mmdg_lite.data.real.lists import PUBLISHED_COUNTS, ListRow, check_splits, dataset_name
+from mmdg_lite.modality import MODALITIES
 
 REPORT = "report.json"
 SHOWN = 20
@@ -35,9 +36,10 @@ class Report:
     missing: tuple[str, ...]  # modalities without which a sample was kept, and why
     notes: tuple[str, ...]  # what was done that the user should know, such as frames paired by rank
     splits: tuple[str, ...]  # findings of the check across splits
-    warnings: tuple[str, ...]  # splits of which no live face, or no attack, was converted
+    warnings: tuple[str, ...]  # splits without live faces or attacks, exchanged labels, ranges that hold little
     holes: dict[str, float]  # mean and largest fraction of depth without a measurement
     saturated: dict[str, float]  # mean and largest fraction of infrared that is as good as white
+    ranges: dict[str, dict[str, float]]  # modality -> mean shares beside the given range, and a range that holds most
 
     @property
     def complete(self) -> bool:
@@ -74,6 +76,12 @@ class Report:
                 lines.extend(f"  {item}" for item in items[:SHOWN])
                 if len(items) > SHOWN:
                     lines.append(f"  ... and {len(items) - SHOWN} more in {REPORT}")
+        for split, found in self.species.items():
+            if found:
+                lines.append(f"{split}: " + ", ".join(f"{count} {species}" for species, count in found.items()))
+        for modality, shares in self.ranges.items():
+            parts = ", ".join(f"{shares[part]:.1%} {part}" for part in ("hole", "below", "inside", "above"))
+            lines.append(f"{modality} beside the given range: {parts} (means over files)")
         for title, values in (("holes in depth", self.holes), ("saturated infrared", self.saturated)):
             if values:
                 mean, largest = 100 * values["mean"], 100 * values["largest"]
@@ -98,6 +106,11 @@ def make_report(
         )
         for split, rows in lists.items()
     }
+    ranges = {
+        modality.value: _mean_shares(shares)
+        for modality in MODALITIES
+        if (shares := [entry.shares[modality.value] for entry in finished if modality.value in entry.shares])
+    }
     return Report(
         domain=domain,
         counts=counts,
@@ -116,11 +129,14 @@ def make_report(
             f"{entry.row.split}, line {entry.row.list_line}: {note}" for entry in finished for note in entry.notes
         ),
         splits=tuple(check_splits(lists).lines()),
-        warnings=tuple(
-            warning for split, found in counts.items() if (warning := one_class(split, *found.converted)) is not None
+        warnings=(
+            *filter(None, (one_class(split, *found.converted) for split, found in counts.items())),
+            *_exchanged(counts),
+            *filter(None, (_outside(modality, shares) for modality, shares in ranges.items())),
         ),
         holes=_summary([entry.holes for entry in finished if entry.holes is not None]),
         saturated=_summary([entry.saturated for entry in finished if entry.saturated is not None]),
+        ranges=ranges,
     )
 
 
@@ -130,6 +146,33 @@ def one_class(split: str, live: int, spoof: int) -> str | None:
     if not lacking:
         return None
     return f"{split}: no {' and no '.join(lacking)}; nothing can be trained or measured on this list alone"
+
+
+def _exchanged(counts: Mapping[str, SplitCounts]) -> list[str]:
+    """Splits with as many live rows as the published list has attacks, and the reverse."""
+    return [
+        f"{split}: the list has as many live rows as the published one has attacks, and the reverse: are the labels "
+        "exchanged? Live is 1"
+        for split, found in counts.items()
+        if found.published is not None and found.listed == found.published[::-1] != found.published
+    ]
+
+
+def _mean_shares(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Means over files; of the percentiles, the medians."""
+    means = {name: round(statistics.fmean(s[name] for s in shares), 6) for name in ("hole", "below", "inside", "above")}
+    return means | {name: statistics.median(s[name] for s in shares) for name in ("low", "high")}
+
+
+def _outside(modality: str, shares: Mapping[str, float]) -> str | None:
+    """What to say of a range that holds less than half of what was measured; None if it holds more."""
+    seen = 1 - shares["hole"]
+    if not seen or shares["inside"] >= 0.5 * seen:
+        return None
+    return (
+        f"{modality}: only {shares['inside'] / seen:.0%} of the measured values lie inside the given range; most of "
+        f"them lie from {shares['low']:.4g} to {shares['high']:.4g}"
+    )
 
 
 def _live_spoof(labels: Sequence[int]) -> tuple[int, int]:

@@ -6,20 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
+from mmdg_lite.data.real.decode import Pixels, Shares, read_colour, read_depth, read_infrared
+from mmdg_lite.data.real.formats import PictureError
 from mmdg_lite.data.real.lists import ListRow
 from mmdg_lite.modality import MODALITIES, Modality
 
-Pixels = NDArray[np.uint8]
-
-LARGEST_SIDE = 8192
-"""Pixels; anything larger is not one of these data sets' frames, and decoding it could exhaust the memory."""
-
-COLOURED = 8
-"""Mean difference between an image's channels, in grey values, from which it is not grey: JPEG alone makes less."""
+RESTORE = "restore it from your copy of the data set"
 
 
 class SampleProblem(Exception):
@@ -41,6 +33,7 @@ class Reading:
     images: dict[Modality, Pixels] = field(default_factory=dict)  # H x W x C, C = 3 for RGB and 1 otherwise
     problems: dict[Modality, str] = field(default_factory=dict)  # why a modality is not among the images
     notes: list[str] = field(default_factory=list)  # what was done that the user should know
+    shares: dict[Modality, Shares] = field(default_factory=dict)  # where values lie beside the range that was given
 
 
 class Source(Protocol):
@@ -75,38 +68,32 @@ def top_folder(source: Path, name: str) -> Path:
 
 
 def find_files(root: Path, suffix: str) -> Iterator[Path]:
-    """All files below root with this suffix, in a fixed order; linked folders are not followed."""
+    """All files below root with this suffix, in a fixed order; linked folders are not followed.
+
+    Hidden files and folders are left out: macOS writes files such as `._a.npz` beside `a.npz`.
+    """
     for folder, folders, names in os.walk(root):
-        folders.sort()
-        yield from (Path(folder) / name for name in sorted(names) if name.endswith(suffix))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+        yield from (Path(folder) / name for name in sorted(names) if name.endswith(suffix) and name[0] != ".")
 
 
 def read_image(path: Path, modality: Modality, notes: list[str]) -> Pixels:
-    """Decode a JPEG or PNG to uint8 H x W x C. Raises `ModalityProblem` if it is missing, unreadable or cut off.
+    """Decode a picture of a published data set to uint8 H x W x C. Raises `ModalityProblem` if it is missing,
+    unreadable or cut off.
 
     Colour frames must have three channels. Depth and infrared may have three, too: their luminance is taken, and
     noted if they are not grey.
     """
-    cure = "restore it from your copy of the data set"
     if not path.is_file():
-        raise ModalityProblem(f"{path}: the {modality.value} file is missing; {cure}")
+        raise ModalityProblem(f"{path}: the {modality.value} file is missing; {RESTORE}")
     try:
-        with Image.open(path) as image:
-            if max(image.size) > LARGEST_SIDE:
-                raise ModalityProblem(f"{path}: {image.size} pixels is not a frame of this data set; {cure}")
-            if image.mode not in ("RGB", "L"):
-                raise ModalityProblem(f"{path}: expected 8-bit RGB or grey values, found mode {image.mode}; {cure}")
-            pixels = np.asarray(image)
-            grey = np.asarray(image.convert("L"))[..., None]  # H x W x 1
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ModalityProblem(f"{path}: the image is unreadable or cut off ({error}); {cure}") from error
-    if modality is Modality.RGB:
-        if pixels.ndim == 2:
-            raise ModalityProblem(f"{path}: a colour frame must have three channels, found one; {cure}")
-        return pixels
-    if pixels.ndim == 3 and np.ptp(pixels.astype(np.int16), axis=2).mean() > COLOURED:
-        notes.append(f"{path}: {modality.value} is a coloured image; its luminance was taken")
-    return grey
+        if modality is Modality.RGB:
+            return read_colour(path, notes=notes)
+        if modality is Modality.DEPTH:
+            return read_depth(path, luminance=True, notes=notes).grey[..., None]  # H x W x 1
+        return read_infrared(path, notes=notes).grey[..., None]
+    except PictureError as error:
+        raise ModalityProblem(str(error)) from error
 
 
 def refuse_constant(reading: Reading, where: str) -> None:
@@ -117,5 +104,5 @@ def refuse_constant(reading: Reading, where: str) -> None:
             del reading.images[modality]
             reading.problems[modality] = (
                 f"{where}: the {modality.value} image is {int(image.flat[0])} everywhere: the sensor saw nothing; "
-                "restore the frame from your copy of the data set"
+                "restore the frame, or leave this modality out"
             )

@@ -75,6 +75,8 @@ def verify(folder: Path, *, lists: Path | None = None, progress: bool = True) ->
         line = f"{split:<5} {live:>5} live, {len(part) - live:>5} spoof"
         if lists is not None and list_path(lists, domain, split).is_file():
             problems.extend(_against_list(part, lists, split, drop_repeated=bool(settings.get("drop_repeated"))))
+        elif "leave_one_out" in settings:
+            line += f"; of {settings['leave_one_out']}"
         elif settings.get("drop_repeated"):
             line += "; repeated rows were dropped, name the lists by --lists to compare"
         elif not synthetic and domain in PUBLISHED_COUNTS:

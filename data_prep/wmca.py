@@ -5,12 +5,15 @@ taken to mean the group `Frame_12` of both files. Where the two files number the
 known to), the sample is refused, or mapped by rank if that was asked for.
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 
 import h5py
 import numpy as np
+from einops import rearrange
 
 from data_prep.sources import (
     ModalityProblem,
@@ -22,12 +25,17 @@ from data_prep.sources import (
     find_files,
     refuse_constant,
 )
+from mmdg_lite.data.real.files import open_regular
 from mmdg_lite.data.real.lists import ListRow
 from mmdg_lite.modality import Modality
 
 TREES = ("preprocessed-face-station_RGB", "preprocessed-face-station_CDIT")
 _CHANNELS = {Modality.DEPTH: 1, Modality.INFRARED: 2}  # of gray, depth, infrared, thermal
 _LARGEST = 4096  # pixels per side
+LARGEST_FILE = 2**35
+"""Bytes of the largest HDF5 file that is opened; only one frame of it is read."""
+_LARGEST_CHUNK = 2**26  # bytes that HDF5 unpacks at once
+_FRAME = re.compile(r"Frame_([0-9]{1,9})")
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class Wmca:
 
     def read(self, row: ListRow) -> Reading:
         """The frame of a row from both files."""
-        if not all(name.isdigit() for name in row.frames):
+        if not all(re.fullmatch(r"[0-9]{1,9}", name) for name in row.frames):
             raise SampleProblem(f"{row.paths[0]}: frames of WMCA are numbers, as in color/0012.jpg")
         video, (frame, depth_frame, infrared_frame) = row.clip.rsplit("/", 1)[-1], map(int, row.frames)
         if not frame == depth_frame == infrared_frame and not self.map_by_rank:
@@ -82,6 +90,14 @@ class Wmca:
         reading.notes = sorted(set(reading.notes))
         refuse_constant(reading, f"{self.source}: {video}, frame {frame}")
         return reading
+
+    def common_frames(self, video: str) -> tuple[int, ...]:
+        """The numbers of the frames that both files of a video hold; none if a file is missing or found twice."""
+        found = [files.get(video, []) for files in self.files]
+        if any(len(paths) != 1 for paths in found):
+            return ()
+        colour, other = (_frames(below(self.source, paths[0])) for paths in found)
+        return tuple(number for number in colour if number in set(other))
 
     def _path(self, video: str, number: int) -> Path | None:
         found = self.files[number].get(video, [])
@@ -112,11 +128,12 @@ def _rank(indices: tuple[int, ...], frame: int) -> str:
 
 @lru_cache(maxsize=8)
 def _frames(path: Path) -> tuple[int, ...]:
-    """The numbers of a file's groups `Frame_<i>`, sorted. Nothing if the file is not readable HDF5."""
+    """The numbers of a file's groups `Frame_<i>`, sorted. Nothing if the file is not readable HDF5: `_read` says so."""
     try:
+        open_regular(path, limit=LARGEST_FILE).close()
         with h5py.File(path, "r") as file:
-            return tuple(sorted(int(name[6:]) for name in file if name[:6] == "Frame_" and name[6:].isdigit()))
-    except OSError:
+            return tuple(sorted(int(found[1]) for name in file if (found := _FRAME.fullmatch(name))))
+    except Exception:  # damaged files raise anything
         return ()
 
 
@@ -125,6 +142,7 @@ def _read(path: Path, frame: int, modality: Modality) -> Pixels:
     cure = "restore the file from your copy of WMCA"
     place = f"{path}, Frame_{frame}/array"
     try:
+        open_regular(path, limit=LARGEST_FILE).close()
         with h5py.File(path, "r") as file:
             group = _inside(file, f"Frame_{frame}", place)
             if not isinstance(group, h5py.Group):
@@ -143,10 +161,15 @@ def _read(path: Path, frame: int, modality: Modality) -> Pixels:
                 raise ModalityProblem(f"{place}: expected the shape ({channels}, H, W), found {array.shape}; {cure}")
             if array.dtype != np.uint8:
                 raise ModalityProblem(f"{place}: expected values of 0..255 as uint8, found {array.dtype}; {cure}")
+            if array.chunks is not None and prod(array.chunks) > _LARGEST_CHUNK:
+                raise ModalityProblem(f"{place}: stored in parts of {array.chunks}, larger than the frame; {cure}")
             part = slice(0, 3) if modality is Modality.RGB else slice(_CHANNELS[modality], _CHANNELS[modality] + 1)
-            return np.ascontiguousarray(array[part].transpose(1, 2, 0))  # C x H x W to H x W x C
-    except (OSError, RuntimeError) as error:
-        raise ModalityProblem(f"{path}: not readable as HDF5 ({error}); {cure}") from error
+            return np.ascontiguousarray(rearrange(array[part], "c h w -> h w c"))
+    except (ModalityProblem, SampleProblem):
+        raise
+    except Exception as error:  # damaged files raise anything
+        reason = str(error).split("\n")[0][:200] or type(error).__name__
+        raise ModalityProblem(f"{path}: not readable as HDF5 ({reason}); {cure}") from error
 
 
 def _inside(group: h5py.Group, name: str, place: str) -> h5py.Group | h5py.Dataset | None:

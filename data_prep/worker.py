@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from PIL import Image
 
 from data_prep.journal import Converted
 from data_prep.sources import Pixels, Reading, SampleProblem, Source
+from mmdg_lite.data.real.decode import resize
 from mmdg_lite.data.real.lists import ListRow
 from mmdg_lite.data.real.manifest import ManifestRow
 from mmdg_lite.data.real.quality import hole_fraction, saturated_fraction
@@ -33,7 +34,7 @@ class Settings:
 
     out: Path  # folder of the domain
     size: int = 224  # height and width of the images in pixels; 0 keeps the native size
-    format: str = "png"  # "png" (lossless) or "jpg" (quality 95)
+    format: str = "png"  # of colour and infrared: "png" (lossless) or "jpg" (quality 95); depth is always png
     keep_missing: bool = False  # keep samples without the modalities that cannot be read, rather than skip them
 
 
@@ -64,6 +65,9 @@ def _convert(source: Source, settings: Settings, task: Task) -> Converted | Fail
         reading = source.read(task.row)
     except (SampleProblem, OSError) as problem:
         return Failure(task, str(problem))
+    except Exception as error:  # a damaged file may make a reader raise anything; the other samples are not concerned
+        files = ", ".join(sorted({path for path in task.row.paths if path}))
+        return Failure(task, f"{files}: cannot be read ({type(error).__name__}: {error}); restore it")
     if reading.problems and (not settings.keep_missing or not reading.images):
         advice = "" if settings.keep_missing else " (--keep-missing keeps the sample without this modality)"
         return Failure(task, "; ".join(reading.problems.values()) + advice)
@@ -75,8 +79,10 @@ def write_sample(settings: Settings, reading: Reading, task: Task, *, domain: st
     row = task.row
     paths, digests = dict.fromkeys(MODALITIES, ""), dict.fromkeys(MODALITIES, "")
     for modality, pixels in reading.images.items():
-        name = f"images/{task.split}/{row.line // 1000:03d}/{task.id}-{modality.value}.{settings.format}"
-        content = encode(pixels, size=settings.size, format=settings.format)
+        holes = modality is Modality.DEPTH
+        format = "png" if holes else settings.format  # JPEG smears holes into their neighbours
+        name = f"images/{task.split}/{row.line // 1000:03d}/{task.id}-{modality.value}.{format}"
+        content = encode(pixels, size=settings.size, format=format, holes=holes)
         write_whole(settings.out / name, content)
         paths[modality], digests[modality] = name, hashlib.sha256(content).hexdigest()
     depth, infrared = reading.images.get(Modality.DEPTH), reading.images.get(Modality.INFRARED)
@@ -101,14 +107,15 @@ def write_sample(settings: Settings, reading: Reading, task: Task, *, domain: st
         notes=tuple(reading.notes),
         holes=None if depth is None else round(hole_fraction(depth), 4),
         saturated=None if infrared is None else round(saturated_fraction(infrared), 4),
+        shares={modality.value: asdict(shares) for modality, shares in reading.shares.items()},
     )
 
 
-def encode(pixels: Pixels, *, size: int, format: str) -> bytes:
-    """uint8 H x W x C as the bytes of a PNG or JPEG of size x size pixels (bilinear, antialiased); 0: native size."""
+def encode(pixels: Pixels, *, size: int, format: str, holes: bool) -> bytes:
+    """uint8 H x W x C as the bytes of a PNG or JPEG of size x size pixels (`decode.resize`); 0: native size."""
+    if size:
+        pixels = resize(pixels, size=size, holes=holes)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    if size and image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
     out = io.BytesIO()
     if format == "png":
         image.save(out, "PNG", compress_level=3)

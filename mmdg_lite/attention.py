@@ -10,7 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from mmdg_lite.draws import Shape, drawn
+from mmdg_lite.draws import uniform
 from mmdg_lite.released import Released, faults
 from mmdg_lite.speed.scalar_attention import attention
 from mmdg_lite.uncertainty import SAMPLING_METHODS, Sampling, certainty, gaussian_divergence, sample_moments
@@ -226,10 +226,5 @@ class CertaintyAttention(CrossAttention):
         if "D2" in self.faults:  # (U_a + U_b) / U_b is at least 1, or undefined where both certainties underflow (D2)
             return (certainty_a + certainty_b) / certainty_b >= 1
         if selection is None:
-            device = u_a.device if generator is None else generator.device
-
-            def uniform(shape: Shape) -> Tensor:
-                return torch.rand(shape, generator=generator, device=device, dtype=u_a.dtype)
-
-            selection = drawn(uniform, u_a.shape, generator).to(u_a.device)
+            selection = uniform(u_a.shape, like=u_a, generator=generator)
         return selection < torch.sigmoid(self.rate * (u_a - u_b))

@@ -21,7 +21,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from mmdg_lite.draws import Shape, drawn
+from mmdg_lite.draws import chi_square, normal, uniform
 
 Sampling = Literal["monte_carlo", "moments", "expected"]
 SAMPLING_METHODS: tuple[str, ...] = get_args(Sampling)
@@ -90,14 +90,14 @@ def sample_moments(
     deviation = torch.exp(log_variance / 2)
     if method == "monte_carlo":
         if noise is None:
-            noise = _standard_normal((samples, *mean.shape), mean, generator)
+            noise = normal((samples, *mean.shape), like=mean, generator=generator)
         elif noise.shape != (samples, *mean.shape):
             raise ValueError(f"noise must have shape {(samples, *mean.shape)}, got {tuple(noise.shape)}")
         draws = mean + deviation * noise  # K x ...
         return draws.mean(dim=0), draws.var(dim=0, unbiased=True)
-    sample_mean = mean + deviation / samples**0.5 * _standard_normal(mean.shape, mean, generator)
+    sample_mean = mean + deviation / samples**0.5 * normal(mean.shape, like=mean, generator=generator)
     degrees = samples - 1
-    return sample_mean, deviation.square() * _chi_square(degrees, mean, generator) / degrees
+    return sample_mean, deviation.square() * chi_square(degrees, mean.shape, like=mean, generator=generator) / degrees
 
 
 def monte_carlo_dropout(
@@ -140,29 +140,6 @@ def monte_carlo_dropout(
         return dropped.var(dim=0, unbiased=True) if spread == "variance" else dropped.std(dim=0, unbiased=True)
 
 
-def _standard_normal(shape: Shape, like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Standard normal draws on the generator's device, moved to the device of `like`."""
-    device = like.device if generator is None else generator.device
-
-    def normal(shape: Shape) -> Tensor:
-        return torch.randn(shape, generator=generator, device=device, dtype=like.dtype)
-
-    return drawn(normal, shape, generator).to(like.device)
-
-
-def _chi_square(degrees: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Chi-square draws with `degrees` degrees of freedom, of the shape of `like`; no gradient."""
-    device = like.device if generator is None else generator.device
-    if device.type == "mps":  # the gamma sampler exists for CPU and CUDA
-        device = torch.device("cpu")
-
-    def gamma(shape: Shape) -> Tensor:
-        half = torch.full(shape, degrees / 2, device=device, dtype=like.dtype)
-        return torch._standard_gamma(half, generator=generator)
-
-    return 2 * drawn(gamma, like.shape, generator).to(like.device)
-
-
 Spread = Literal["variance", "std"]
 
 
@@ -200,9 +177,9 @@ def dropout_spread(
     if method == "monte_carlo":
         return monte_carlo_dropout(x, p, draws, spread=spread, generator=generator)
     size = x.square() if spread == "variance" else x.abs()
-    chances, factors = _spread_of_kept(p, draws, spread)  # each n + 1
     if method == "expected":
-        return size * float(chances @ factors)
+        return size * _expected_spread(p, draws, spread)
+    chances, factors = _spread_of_kept(p, draws, spread)  # each n + 1
     device = x.device if generator is None else generator.device
     uniform = torch.rand(x.shape, generator=generator, device=device).to(x.device)
     below = chances.cumsum(dim=0)[:-1].float().to(x.device)  # probability of at most 0..n-1 kept
@@ -243,6 +220,8 @@ class SeededDropout(nn.Dropout):
 
     Args:
         p: probability of dropping, in training.
+
+    A `draws.BatchGenerator` may serve a part of a batch, if the input is ... x B x N x d.
     """
 
     def __init__(self, p: float) -> None:
@@ -255,8 +234,8 @@ class SeededDropout(nn.Dropout):
         """Any shape; in evaluation the identity."""
         if not self.training or self.p == 0:
             return x
-        device = x.device if self.generator is None else self.generator.device
-        kept = torch.rand(x.shape, generator=self.generator, device=device).to(x.device) >= self.p
+        single = x.new_empty((), dtype=torch.float32)  # the same masks whatever the precision
+        kept = uniform(x.shape, like=single, generator=self.generator) >= self.p
         return x * kept.to(x.dtype) / (1 - self.p)
 
 
@@ -269,6 +248,13 @@ def _check(p: float, draws: int, method: str, spread: str) -> None:
         raise ValueError(f"unknown sampling method {method!r}; choose one of {', '.join(SAMPLING_METHODS)}")
     if spread not in SPREADS:
         raise ValueError(f"unknown spread {spread!r}; choose one of {', '.join(SPREADS)}")
+
+
+@lru_cache
+def _expected_spread(p: float, draws: int, spread: Spread) -> float:
+    """The expected spread of the draws of x = 1."""
+    chances, factors = _spread_of_kept(p, draws, spread)  # each n + 1
+    return float(chances @ factors)
 
 
 @lru_cache

@@ -1,9 +1,10 @@
 """The three modalities and their one order."""
 
+import open_clip
 import pytest
 
 import mmdg_lite
-from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.modality import CLIP_MEAN, CLIP_STD, MODALITIES, Modality
 
 
 def test_order_and_names() -> None:
@@ -28,3 +29,7 @@ def test_index_others_and_lookup(modality: Modality) -> None:
 def test_unknown_name() -> None:
     with pytest.raises(ValueError, match="thermal"):
         Modality("thermal")
+
+
+def test_images_are_normalised_as_the_library_of_clip_does_it():
+    assert (CLIP_MEAN, CLIP_STD) == (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)

@@ -78,16 +78,25 @@ def uniforms(
         return (_mix(state) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def order(keys: NDArray[np.uint64], *, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The shuffled order of the samples in one epoch: sorted by a random number each, equal ones as they stood."""
-    return np.argsort(uniforms(keys, seed=seed, epoch=epoch, first=ORDER, draws=1)[:, 0], kind="stable")
+def order(keys: NDArray[np.uint64], *, seed: int, epoch: int, turn: int = 0) -> NDArray[np.int64]:
+    """The shuffled order of the samples in one epoch: sorted by a random number each, equal ones as they stood.
+
+    `turn`: which time it is that the epoch goes through these samples; each has an order of its own.
+    """
+    return np.argsort(uniforms(keys, seed=seed, epoch=epoch, first=turn * DRAWS + ORDER, draws=1)[:, 0], kind="stable")
 
 
 def draw(
-    augmentation: Augmentation, keys: NDArray[np.uint64], present: NDArray[np.bool_], *, seed: int, epoch: int
+    augmentation: Augmentation,
+    keys: NDArray[np.uint64],
+    present: NDArray[np.bool_],
+    *,
+    seed: int,
+    epoch: int,
+    view: int = 0,
 ) -> Draw:
-    """Decide for every sample of a batch (keys: B, present: B x 3) what happens to it."""
-    chance = uniforms(keys, seed=seed, epoch=epoch)  # B x DRAWS
+    """Decide for every sample of a batch (keys: B, present: B x 3) what happens to it in a view of it."""
+    chance = uniforms(keys, seed=seed, epoch=epoch, first=view * DRAWS)  # B x DRAWS
     return Draw(
         flip=chance[:, FLIP] < augmentation.flip,
         present=drop_modalities(

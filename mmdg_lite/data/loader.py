@@ -1,36 +1,18 @@
 """Batches for training and testing: augmented, normalised, in an order that depends on seed and epoch alone."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypedDict
+from itertools import count, islice
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmdg_lite.data.augmentation import CHANNELS, Augmentation, Draw, draw, order, plain_levels, sample_keys
 from mmdg_lite.data.dataset import FaceDataset, Images, Samples, stack
-from mmdg_lite.modality import MODALITIES, Modality
-
-CLIP_MEAN: tuple[float, float, float] = OPENAI_DATASET_MEAN
-"""Mean of CLIP's training images (Radford et al. 2021): red, green, blue, for values of 0..1."""
-CLIP_STD: tuple[float, float, float] = OPENAI_DATASET_STD
-"""Their standard deviation."""
-
-
-class Batch(TypedDict):
-    """A batch as models take it."""
-
-    rgb: Tensor  # B x 3 x H x W float32, normalised with CLIP's mean and deviation; zeros where missing
-    depth: Tensor  # B x 3 x H x W float32, one channel repeated
-    infrared: Tensor  # B x 3 x H x W float32, one channel repeated
-    present: Tensor  # B x 3 bool
-    label: Tensor  # B int64, 1 live, 0 spoof
-    domain: Tensor  # B int64, position among the source domains, -1 for any other domain
-    id: list[str]
-    species: list[str]
+from mmdg_lite.modality import CLIP_MEAN, CLIP_STD, MODALITIES, SECOND, Batch, Modality
 
 
 def collate(samples: Sequence[dict[str, Any]], *, source_domains: Sequence[str]) -> Batch:
@@ -47,33 +29,34 @@ def make_batch(
     epoch: int = 0,
     missing: Sequence[Modality] = (),
     keys: NDArray[np.uint64] | None = None,
+    views: int = 1,
 ) -> Batch:
     """Augment, normalise and repeat channels, a whole batch at a time.
 
     `missing` modalities are taken away from every sample (protocols P2 and P5 at test). `keys` are the samples' keys
-    where they are known already.
+    where they are known already. The second of two `views` is another draw of the same augmentation.
     """
     present = samples.present.copy()
     present[:, [modality.index for modality in missing]] = False
-    if augment is None:
-        decided = Draw(flip=np.zeros(len(samples), dtype=bool), present=present, levels=plain_levels())
-    else:
-        keys = sample_keys(samples.ids) if keys is None else keys
-        decided = draw(augment, keys, present, seed=seed, epoch=epoch)
+    keys = sample_keys(samples.ids) if keys is None else keys
     position = {letter: number for number, letter in enumerate(source_domains)}
-    images = {
-        modality.value: _normalised(getattr(samples, modality.value), modality, decided) for modality in MODALITIES
+    batch: Batch = {
+        "label": torch.from_numpy(samples.label),
+        "domain": torch.tensor([position.get(letter, -1) for letter in samples.domains], dtype=torch.int64),
+        "id": list(samples.ids),
+        "species": list(samples.species),
     }
-    return Batch(
-        rgb=images["rgb"],
-        depth=images["depth"],
-        infrared=images["infrared"],
-        present=torch.from_numpy(decided.present),
-        label=torch.from_numpy(samples.label),
-        domain=torch.tensor([position.get(letter, -1) for letter in samples.domains], dtype=torch.int64),
-        id=list(samples.ids),
-        species=list(samples.species),
-    )
+    for view in range(views):
+        prefix = SECOND if view else ""
+        if augment is None:
+            decided = Draw(flip=np.zeros(len(samples), dtype=bool), present=present, levels=plain_levels())
+        else:
+            decided = draw(augment, keys, present, seed=seed, epoch=epoch, view=view)
+        for modality in MODALITIES:
+            images = getattr(samples, modality.value)
+            batch[prefix + modality.value] = _normalised(images, modality, decided)
+        batch[f"{prefix}present"] = torch.from_numpy(decided.present)
+    return batch
 
 
 def loader(
@@ -91,10 +74,13 @@ def loader(
     missing: Sequence[Modality] = (),
     pin_memory: bool = False,
     share: tuple[int, int] = (0, 1),
+    balanced: bool = False,
+    views: int = 1,
 ) -> "BatchLoader":
     """The batches of one epoch, from number `start_batch` on.
 
     With `share` = (r, R), of each batch only the samples at places r, r + R, ...: what one of R ranks has of it.
+    `balanced`: see `balanced_order`. `views`: see `make_batch`.
 
     Order and augmentation are a pure function of (seed, epoch, sample id): a run that resumes in the middle of an
     epoch with `start_batch` sees exactly the batches it would have seen, whatever the number of workers.
@@ -103,17 +89,68 @@ def loader(
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     if len(dataset) == 0:
         raise ValueError(f"the data set of domain {dataset.domain or '?'} is empty")
-    sequence = order(dataset.keys, seed=seed, epoch=epoch) if shuffle else np.arange(len(dataset), dtype=np.int64)
+    if balanced and not shuffle:
+        raise ValueError("balanced batches need shuffle=True")
+    if balanced:
+        sequence = balanced_order(dataset, source_domains, batch_size=batch_size, seed=seed, epoch=epoch)
+    elif shuffle:
+        sequence = order(dataset.keys, seed=seed, epoch=epoch)
+    else:
+        sequence = np.arange(len(dataset), dtype=np.int64)
     chunks = [sequence[start : start + batch_size] for start in range(0, len(sequence), batch_size)]
     if drop_last and len(chunks[-1]) < batch_size:
         chunks.pop()
     if not 0 <= start_batch <= len(chunks):
         raise ValueError(f"start_batch {start_batch} is beyond the {len(chunks)} batches of an epoch")
-    options = {"source_domains": tuple(source_domains), "augment": augment, "missing": tuple(missing)}
+    options = {"source_domains": tuple(source_domains), "augment": augment, "missing": tuple(missing), "views": views}
     first, of = share
     own = [chunk[first::of] for chunk in chunks[start_batch:]]
     batches = _Batches(dataset, own, options | {"seed": seed, "epoch": epoch})
     return BatchLoader(batches, workers=workers, pin_memory=pin_memory)
+
+
+def balanced_order(
+    dataset: FaceDataset, source_domains: Sequence[str], *, batch_size: int, seed: int, epoch: int
+) -> NDArray[np.int64]:
+    """The samples of one epoch, in an order whose batches hold every group in equal numbers.
+
+    A group is the live faces, or the attacks, of one source domain. If the groups do not divide the batch size, they
+    take turns at the places that are left over: no group has more than one sample more than another. An epoch has as
+    many whole batches as without balancing (at least one). A group that is used up begins anew, in another order, and
+    of one that is too large for the epoch some samples wait for another.
+
+    Returns:
+        Positions in the data set, batch after batch; within a batch, group after group.
+
+    Raises:
+        ValueError: a source domain without live faces or without attacks, or fewer places in a batch than groups.
+    """
+    domains = np.asarray(dataset.domains)
+    groups = [
+        np.flatnonzero((domains == letter) & (dataset.labels == label)) for letter in source_domains for label in (1, 0)
+    ]
+    for number, group in enumerate(groups):
+        if len(group) == 0:
+            kind = "attacks" if number % 2 else "live faces"
+            raise ValueError(f"balanced batches need {kind} of domain {source_domains[number // 2]}, which has none")
+    if batch_size < len(groups):
+        raise ValueError(
+            f"balanced batches of {len(groups)} groups need a batch_size of at least {len(groups)}, got {batch_size}"
+        )
+    each, left_over = divmod(batch_size, len(groups))
+    sequences = [_endless(group, dataset.keys[group], seed=seed, epoch=epoch) for group in groups]
+    rows: list[int] = []
+    for batch in range(max(1, len(dataset) // batch_size)):
+        for number, sequence in enumerate(sequences):
+            turn = (number - batch * left_over) % len(groups) < left_over
+            rows += islice(sequence, each + turn)
+    return np.array(rows, dtype=np.int64)
+
+
+def _endless(group: NDArray[np.int64], keys: NDArray[np.uint64], *, seed: int, epoch: int) -> Iterator[int]:
+    """The samples of a group in shuffled order, again and again, each time in another order."""
+    for turn in count():
+        yield from group[order(keys, seed=seed, epoch=epoch, turn=turn)].tolist()
 
 
 class BatchLoader:

@@ -208,7 +208,9 @@ def _linear(linears: Sequence[nn.Linear], x: Tensor, *, times_bias: int = 1) -> 
     if not biases:
         y = torch.bmm(flat, weight.transpose(1, 2))
     else:
-        y = torch.baddbmm(torch.stack(biases)[:, None], flat, weight.transpose(1, 2), beta=times_bias)
+        # baddbmm's own factor of the bias would scale every token's gradient in each backward pass
+        bias = torch.stack(biases) if times_bias == 1 else times_bias * torch.stack(biases)  # 3 x d_out
+        y = torch.baddbmm(bias[:, None], flat, weight.transpose(1, 2))
     return y.unflatten(1, x.shape[1:-1])
 
 

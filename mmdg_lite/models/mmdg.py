@@ -8,14 +8,13 @@ from functools import partial
 
 import torch
 from einops import rearrange
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
 
 from mmdg_lite.adapters import UAdapter
-from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.modality import CLIP_MEAN, CLIP_STD, MODALITIES, Batch, Modality
 from mmdg_lite.models.infrared_channels import infrared_channels
 from mmdg_lite.models.multimodal import MultimodalModel, copies, stack_images, stacked
-from mmdg_lite.models.outputs import Batch, Output, class_targets
+from mmdg_lite.models.outputs import Output, class_targets
 from mmdg_lite.models.trunk import Trunk, take_apart
 from mmdg_lite.prototypes import SingleSidePrototypes
 from mmdg_lite.released import Released, faults
@@ -49,8 +48,7 @@ class MMDG(MultimodalModel):
     brought back to values of 0..1 here, completed to [infrared, HOG, PLGF] and normalised again.
 
     Args:
-        trunk: a vision transformer of open_clip (a whole CLIP or its visual trunk), timm or torchvision, or
-            `trunk_weights.load_trunk(...)`. It is kept as `self.trunk`.
+        trunk: a whole CLIP of open_clip, or its visual trunk, which is kept as `self.trunk`.
         source_domains: names of the S training domains, in the order of the batch's `domain` numbers.
         released: reproduce the released code: standard deviations for the spread (D5), and masks drawn in evaluation
             too, from `generator`, so that two evaluations differ (D12).
@@ -120,20 +118,12 @@ class MMDG(MultimodalModel):
             }
         )
         self.prototypes = SingleSidePrototypes(1 + len(self.source_domains), view.width, momentum=momentum)
+        self._last: tuple[Tensor, Tensor, Tensor] | None = None  # features, classes and presence of the training batch
         self.head = nn.Linear(len(MODALITIES) * view.width, 2)
-        mean, std, trunk_mean, trunk_std = (
-            torch.tensor(values)[:, None, None]  # each 3 x 1 x 1
-            for values in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD, view.mean, view.std)
-        )
-        self.register_buffer("trunk_mean", trunk_mean, persistent=False)
-        self.register_buffer("trunk_std", trunk_std, persistent=False)
-        # from images normalised for CLIP to images normalised for the trunk
-        self.register_buffer("trunk_factor", std / trunk_std, persistent=False)
-        self.register_buffer("trunk_offset", (mean - trunk_mean) / trunk_std, persistent=False)
-        self.trunk_mean: Tensor
-        self.trunk_std: Tensor
-        self.trunk_factor: Tensor
-        self.trunk_offset: Tensor
+        for name, values in (("mean", CLIP_MEAN), ("std", CLIP_STD)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)  # 3 x 1 x 1
+        self.mean: Tensor
+        self.std: Tensor
 
     def branches(self) -> list[tuple[nn.Parameter, Modality | None]]:
         """Every parameter with the modality that it belongs to, None for the head and the trunk.
@@ -186,10 +176,11 @@ class MMDG(MultimodalModel):
             present=present,
         )
 
-    @torch.no_grad()
-    def update_prototypes(self, output: Output, batch: Batch) -> None:
-        """Move the prototypes towards the batch's class means (MMDG paper, eq. 6). Called after every training step."""
-        self.prototypes.update(output.features.detach(), self._classes(batch), output.present)
+    def after_step(self) -> None:
+        """Move the prototypes towards the class means of the last training batch (MMDG paper, eq. 6)."""
+        if self._last is not None:
+            self.prototypes.update(*self._last)
+            self._last = None
 
     def _block(
         self, layer: int, present: Tensor, sampling: Sampling, generator: torch.Generator | None, x: Tensor
@@ -204,8 +195,10 @@ class MMDG(MultimodalModel):
 
     def _exchange(self, layer: int, h: Tensor, certainty: Tensor, present: Tensor) -> Tensor:
         """Updates of one block: tokens (3 B) x N x C and certainties (3 B) x N x 1 to (3 B) x N x C."""
-        tokens = dict(zip(MODALITIES, h.chunk(len(MODALITIES)), strict=True))  # each B x N x C
-        certainties = dict(zip(MODALITIES, certainty.chunk(len(MODALITIES)), strict=True))  # each B x N x 1
+        tokens, certainties = (
+            dict(zip(MODALITIES, rearrange(x, "(m b) n c -> m b n c", m=len(MODALITIES)).unbind(), strict=True))
+            for x in (h, certainty)
+        )  # each B x N x C, and each B x N x 1
         updates = []
         for receiver, senders in SENDERS.items():
             update = torch.zeros_like(tokens[receiver])
@@ -225,14 +218,12 @@ class MMDG(MultimodalModel):
         """Minus the distances to the prototypes, B x 3 x classes; zeros for a modality that has no prototype at all."""
         precise = features.to(torch.promote_types(features.dtype, torch.float32))
         if self.training and batch.get("label") is not None:
-            classes = self._classes(batch)
+            classes = class_targets(batch["label"], batch["domain"], 1 + len(self.source_domains))
+            self._last = features.detach(), classes, present
             unseen = present & ~self.prototypes.seen.T[classes]  # B x 3
             self.prototypes.update(precise.detach(), classes, unseen)
         logits = self.prototypes.logits(precise)
         return torch.where(self.prototypes.seen.any(dim=1)[:, None], logits, torch.zeros_like(logits))
-
-    def _classes(self, batch: Batch) -> Tensor:
-        return class_targets(batch["label"], batch["domain"], 1 + len(self.source_domains))
 
     def _randomness(self) -> tuple[Sampling, torch.Generator | None]:
         """How the uncertainty is drawn in this forward pass, and from what."""
@@ -243,14 +234,12 @@ class MMDG(MultimodalModel):
         return self.evaluation_sampling, torch.Generator().manual_seed(EVALUATION_SEED)
 
     def _trunk_inputs(self, images: Tensor) -> Tensor:
-        """Images normalised for CLIP, 3 x B x 3 x H x W, to what the trunk takes: own statistics, infrared channels."""
-        inputs = images * self.trunk_factor + self.trunk_offset
+        """Images 3 x B x 3 x H x W to what the trunk takes: infrared with its descriptors, if they are wanted."""
         if not self.descriptors:
-            return inputs
-        red_mean, red_std = OPENAI_DATASET_MEAN[0], OPENAI_DATASET_STD[0]
-        infrared = (images[Modality.INFRARED.index, :, 0] * red_std + red_mean).clamp(0, 1)  # B x H x W
-        channels = (infrared_channels(infrared) - self.trunk_mean) / self.trunk_std  # B x 3 x H x W
-        return torch.cat([inputs[: Modality.INFRARED.index], channels[None].to(inputs.dtype)])
+            return images
+        infrared = (images[Modality.INFRARED.index, :, 0] * CLIP_STD[0] + CLIP_MEAN[0]).clamp(0, 1)  # B x H x W
+        channels = (infrared_channels(infrared) - self.mean) / self.std  # B x 3 x H x W
+        return torch.cat([images[: Modality.INFRARED.index], channels[None].to(images.dtype)])
 
 
 def _of_senders(certainty: Tensor, present: Tensor) -> Tensor:

@@ -131,7 +131,7 @@ class MMDGPlusPlus(MultimodalModel):
         self.adapters = nn.ModuleDict(
             {modality.value: nn.ModuleList(adapter() for _ in range(depth)) for modality in MODALITIES}
         )
-        self.head = nn.Linear(len(MODALITIES) * embed_dim, 2)
+        self.head: nn.Module = nn.Linear(len(MODALITIES) * embed_dim, 2)
 
     def branches(self) -> list[tuple[nn.Parameter, Modality | None]]:
         """Every parameter with the modality that it belongs to, None for the head and the frozen CLIP.
@@ -168,7 +168,7 @@ class MMDGPlusPlus(MultimodalModel):
         images, present = stack_images(batch, keep_missing="D13" in self.faults, check=not self.static)
         # images 3 x B x 3 x H x W, present B x 3
         complete = not self.static and bool(present.all())
-        images = images.to(self.head.weight.dtype)
+        images = images.to(self.positions[Modality.RGB.value].dtype)
         trunk = self.trunk_view
         x = trunk.embed(images, stacked(self.class_tokens), stacked(self.positions))  # (3 B) x N x C
         token_certainty = []
@@ -179,20 +179,30 @@ class MMDGPlusPlus(MultimodalModel):
         class_token = rearrange(trunk.leave(x[:, 0]), "(m b) c -> m b c", m=len(MODALITIES))
         features = rearrange(class_token @ stacked(self.projections).to(class_token.dtype), "m b d -> b m d")
         if "D13" in self.faults:
-            head_input = functional.normalize(features, dim=-1) * present[..., None].to(features.dtype)
+            unit = functional.normalize(features, dim=-1) * present[..., None].to(features.dtype)
         else:
             features = torch.where(present[..., None], features, torch.zeros_like(features))
-            head_input = functional.normalize(features, dim=-1)
+            unit = functional.normalize(features, dim=-1)
         modality_logits = self._modality_logits(features)
         return Output(
-            logits=self.head(rearrange(head_input, "b m d -> b (m d)")),
-            modality_logits=torch.stack(modality_logits, dim=1),
+            logits=self.decide(unit, x, present),
+            modality_logits=None if modality_logits is None else torch.stack(modality_logits, dim=1),
             features=features,
             certainty=self._modality_certainty(token_certainty, present),
             token_certainty=tuple(token_certainty),
             present=present,
             separate_logits=modality_logits,
         )
+
+    def decide(self, unit: Tensor, tokens: Tensor, present: Tensor) -> Tensor:
+        """Logits B x 2, spoof and live, of all modalities together; what a peer overrides.
+
+        Args:
+            unit: features of unit length, B x 3 x D, zero where the modality is missing.
+            tokens: of the last block, (3 B) x N x C.
+            present: B x 3 bools.
+        """
+        return self.head(rearrange(unit, "b m d -> b (m d)"))
 
     def _block(
         self, layer: int, present: Tensor, complete: bool, noise: NoiseSource | None, x: Tensor
@@ -244,14 +254,15 @@ class MMDGPlusPlus(MultimodalModel):
         weight = counted.to(of_class_token.dtype)
         return (of_class_token * weight).sum(dim=-1) / weight.sum(dim=-1)
 
-    def _modality_logits(self, features: Tensor) -> list[Tensor]:
-        """One classifier's logits per modality, B x 3 x D to three tensors B x classes, class 0 live."""
+    def _modality_logits(self, features: Tensor) -> list[Tensor] | None:
+        """One classifier's logits per modality, B x 3 x D to three tensors B x classes, class 0 live; None without."""
         unit = functional.normalize(features, dim=-1).unbind(dim=1)  # each B x D
         if self.prompts is not None:
             scale = self.clip.logit_scale.exp()
             texts = self.prompts.by_modality() if torch.is_grad_enabled() else self.prompts()
             return [scale * own @ text.to(own.dtype).mT for own, text in zip(unit, texts, strict=True)]
-        assert self.classifiers is not None
+        if self.classifiers is None:
+            return None
         return [self.classifiers[m.value](own) for m, own in zip(MODALITIES, unit, strict=True)]
 
 

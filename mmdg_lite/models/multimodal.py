@@ -23,18 +23,33 @@ class MultimodalModel(nn.Module, ABC):
         source_domains: names of the S training domains, in the order of the batch's `domain` numbers.
         frozen: name of the attribute that holds the frozen pre-trained part, None if nothing is frozen.
         modality_weight: weight of each modality's loss beside the total loss.
+        head_weight: weight of the head's cross-entropy in the total loss; 0 leaves `extra_loss` alone in it.
 
-    `generator` is the source of the model's random numbers; None draws from PyTorch's global generator. `recompute`:
-    compute what happens inside a block again in every backward pass instead of keeping it: the same numbers in less
-    memory and more time. `static`: do the same operations whatever a batch holds, and never wait for the device:
-    nothing is checked, and masks are applied even where nothing is missing. MMDG++ knows how (see `cuda_graphs`).
+    Attributes that training sets:
+        generator: source of the model's random numbers; None draws from PyTorch's global generator.
+        progress: share of the training that is behind the present step, (steps made) / (all steps), in [0, 1). It is
+            set before each forward pass, holds until `after_step`, and follows from the step's number: a run that goes
+            on from its state has the same.
+        recompute: compute what happens inside a block again in every backward pass instead of keeping it: the same
+            numbers in less memory and more time.
+        static: do the same operations whatever a batch holds, and never wait for the device: nothing is checked, and
+            masks are applied even where nothing is missing. MMDG++ knows how (see `cuda_graphs`).
     """
 
-    def __init__(self, source_domains: Sequence[str], *, frozen: str | None, modality_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        source_domains: Sequence[str],
+        *,
+        frozen: str | None,
+        modality_weight: float = 1.0,
+        head_weight: float = 1.0,
+    ) -> None:
         super().__init__()
         self.source_domains = tuple(source_domains)
         self.frozen = frozen
         self.modality_weight = modality_weight
+        self.head_weight = head_weight
+        self.progress = 0.0
         self.generator: torch.Generator | None = None
         self.recompute = False
         self.static = False
@@ -46,8 +61,25 @@ class MultimodalModel(nn.Module, ABC):
     def branches(self) -> list[tuple[nn.Parameter, Modality | None]]:
         """Every parameter with the modality that it belongs to, None for those of no modality."""
 
-    def update_prototypes(self, output: Output, batch: Batch) -> None:
-        """Called after every training step: models that classify by prototypes move them. The others do nothing."""
+    def extra_loss(self, output: Output, batch: Batch) -> Tensor | None:
+        """A loss of the method's own, a scalar that training adds to the total loss; None adds nothing.
+
+        Training calls it in every step, after the forward pass and under the same autocast. Random numbers come from
+        `self.generator`. It must be finite for a batch of any size and composition.
+
+        Args:
+            output: of this batch.
+            batch: on the model's device, see `modality.Batch`; with two views see `modality.second_view`.
+        """
+        return None
+
+    def after_step(self) -> None:
+        """Called without gradients after every optimiser step, but not after one that was passed over.
+
+        Here a model moves what no optimiser moves, such as prototypes. What it keeps from the batch for this, it
+        remembers in `forward` or `extra_loss`. What it keeps from step to step belongs in parameters or persistent
+        buffers, which are written with the state of the run and restored when the run goes on.
+        """
 
     def compile_trunk(self) -> None:
         """Compile the trunk's blocks for training; evaluation, with batches of all sizes, goes on as it is."""
@@ -138,6 +170,6 @@ def stack_images(batch: Batch, *, keep_missing: bool = False, check: bool = True
 
 
 def check_present(present: Tensor) -> None:
-    """Raise `ValueError` if a sample of B x 3 bools has no modality."""
-    if not bool(present.any(dim=1).all()):
+    """Raise `ValueError` if a sample of B x 3 bools has no modality. A compiler has no values and checks nothing."""
+    if not torch.compiler.is_compiling() and not bool(present.any(dim=1).all()):
         raise ValueError("a sample without any modality cannot be classified")

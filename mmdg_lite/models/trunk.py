@@ -1,7 +1,7 @@
-"""A vision transformer taken apart: patches in, one block at a time, class token out, whoever built it.
+"""A vision transformer taken apart: patches in, one block at a time, class token out.
 
 Between the blocks' halves the modalities exchange information, so a trunk is not called as a whole. A `Trunk` is a view
-of a model made by open_clip, timm or torchvision: it has no parameters of its own, copies nothing and changes nothing.
+of a model made by open_clip: it has no parameters of its own, copies nothing and changes nothing.
 """
 
 from abc import ABC, abstractmethod
@@ -10,16 +10,10 @@ from typing import Any
 import open_clip
 import torch
 import torch._functorch.config
-import torchvision
 from einops import rearrange, repeat
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.transformer import ResidualAttentionBlock
-from timm.models.vision_transformer import VisionTransformer as TimmTransformer
 from torch import Tensor, cat, nn
 from torch.nn import functional
-
-Statistics = tuple[float, float, float]
-"""One number per colour channel."""
 
 
 class Trunk(ABC):
@@ -28,18 +22,15 @@ class Trunk(ABC):
     module: the model whose pieces these are. blocks: its blocks.
     class_token: C. positions: N x C, the class token's first. The values that modalities' own ones start from.
     width: C. layers: number of blocks. image_size: (height, width) in pixels.
-    mean, std: what images of 0..1 are normalised with before they enter.
     """
 
-    module: Any  # an nn.Module; Any because each library names its pieces differently
+    module: Any  # an nn.Module; Any because of the names of its pieces
     blocks: Any
     class_token: Tensor
     positions: Tensor
     width: int
     layers: int
     image_size: tuple[int, int]
-    mean: Statistics
-    std: Statistics
 
     @abstractmethod
     def patches(self, images: Tensor) -> Tensor:
@@ -111,7 +102,6 @@ class OpenClipTrunk(Trunk):
         self.class_token, self.positions = visual.class_embedding.detach(), visual.positional_embedding.detach()
         self.width, self.layers = visual.conv1.out_channels, len(blocks)
         self.image_size = _pair(visual.image_size)
-        self.mean, self.std = OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
     def patches(self, images: Tensor) -> Tensor:
         return rearrange(self.module.conv1(images), "b c h w -> b (h w) c")
@@ -137,93 +127,18 @@ class OpenClipTrunk(Trunk):
         return self.module.ln_post(x)
 
 
-class TimmTrunk(Trunk):
-    """View of timm's vision transformer, such as "vit_base_patch16_224"."""
-
-    def __init__(self, model: Any) -> None:
-        plain = model.cls_token is not None and model.num_prefix_tokens == 1 and not model.no_embed_class
-        if not plain or model.pos_embed is None or model.attn_pool is not None or isinstance(model.norm, nn.Identity):
-            raise ValueError(
-                "a trunk from timm needs a class token with a position, no register tokens, and a final normalisation: "
-                "choose one such as vit_base_patch16_224"
-            )
-        self.module, self.blocks = model, model.blocks
-        self.class_token, self.positions = model.cls_token[0, 0].detach(), model.pos_embed[0].detach()
-        self.width, self.layers = model.embed_dim, len(model.blocks)
-        self.image_size = _pair(model.patch_embed.img_size)
-        trained_with = getattr(model, "pretrained_cfg", {})
-        self.mean, self.std = (tuple(trained_with.get(key, (0.5, 0.5, 0.5))) for key in ("mean", "std"))
-
-    def patches(self, images: Tensor) -> Tensor:
-        return self.module.patch_embed(images)
-
-    def enter(self, x: Tensor) -> Tensor:
-        return self.module.norm_pre(x)
-
-    def attention_of(self, block: Any, x: Tensor) -> Tensor:
-        return block.ls1(block.attn(block.norm1(x)))
-
-    def norm_of(self, block: Any, x: Tensor) -> Tensor:
-        return block.norm2(x)
-
-    def mlp_of(self, block: Any, h: Tensor) -> Tensor:
-        return block.ls2(block.mlp(h))
-
-    def leave(self, x: Tensor) -> Tensor:
-        return self.module.norm(x)
-
-
-class TorchvisionTrunk(Trunk):
-    """View of torchvision's vision transformer, such as `torchvision.models.vit_b_16`."""
-
-    def __init__(self, model: Any) -> None:
-        self.module, self.blocks = model, model.encoder.layers
-        self.class_token, self.positions = model.class_token[0, 0].detach(), model.encoder.pos_embedding[0].detach()
-        self.width, self.layers = model.hidden_dim, len(model.encoder.layers)
-        self.image_size = _pair(model.image_size)
-        self.mean, self.std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as its weights expect
-
-    def patches(self, images: Tensor) -> Tensor:
-        return rearrange(self.module.conv_proj(images), "b c h w -> b (h w) c")
-
-    def enter(self, x: Tensor) -> Tensor:
-        return x
-
-    def attention_of(self, block: Any, x: Tensor) -> Tensor:
-        h = block.ln_1(x)
-        return block.self_attention(h, h, h, need_weights=False)[0]
-
-    def norm_of(self, block: Any, x: Tensor) -> Tensor:
-        return block.ln_2(x)
-
-    def mlp_of(self, block: Any, h: Tensor) -> Tensor:
-        return block.mlp(h)
-
-    def leave(self, x: Tensor) -> Tensor:
-        return self.module.encoder.ln(x)
-
-
 def take_apart(model: nn.Module | Trunk) -> Trunk:
-    """The view of a model that fits it: open_clip's CLIP or its visual trunk, timm's or torchvision's transformer.
+    """The view of open_clip's CLIP, or of its visual trunk; a view is given back.
 
     Raises:
-        ValueError: a model of another kind, or a variant of one of these that is not a plain vision transformer.
+        ValueError: a model of another kind, or a trunk that is not a plain vision transformer.
     """
     if isinstance(model, Trunk):
         return model
-    if isinstance(model, open_clip.CLIP):
-        model = model.visual
-    views: dict[type, Any] = {
-        open_clip.transformer.VisionTransformer: OpenClipTrunk,
-        TimmTransformer: TimmTrunk,
-        torchvision.models.VisionTransformer: TorchvisionTrunk,
-    }
-    for kind, view in views.items():
-        if isinstance(model, kind):
-            return view(model)
-    raise ValueError(
-        f"{type(model).__module__}.{type(model).__name__} is not a vision transformer of open_clip, timm or torchvision"
-    )
+    visual = model.visual if isinstance(model, open_clip.CLIP) else model
+    if not isinstance(visual, open_clip.transformer.VisionTransformer):
+        raise ValueError(f"{type(visual).__module__}.{type(visual).__name__} is not a vision transformer of open_clip")
+    return OpenClipTrunk(visual)
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:

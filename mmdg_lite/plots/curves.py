@@ -202,7 +202,7 @@ def _has(history: pd.DataFrame, prefix: str) -> bool:
 
 def _per_modality(axes: Axes, history: pd.DataFrame, prefix: str, *, log: bool = False) -> None:
     for name in (m.value for m in MODALITIES):
-        if f"{prefix}{name}" in history:
+        if _known(history, f"{prefix}{name}"):
             values = _smoothed(history[f"{prefix}{name}"])
             axes.plot(history["step"], values, LINES[name], color=COLOURS[name], label=Modality(name).title)
     if f"{prefix}total" in history:

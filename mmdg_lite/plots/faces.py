@@ -12,9 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from mmdg_lite.data.loader import CLIP_MEAN, CLIP_STD, Batch
 from mmdg_lite.data.real.quality import hole_fraction, saturated_fraction
-from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.modality import CLIP_MEAN, CLIP_STD, MODALITIES, Batch, Modality
 from mmdg_lite.plots.style import new_figure, style, styled
 
 

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmdg_lite.data.loader import CLIP_MEAN, CLIP_STD, loader
-from mmdg_lite.modality import MODALITIES
+from mmdg_lite.data.loader import loader
+from mmdg_lite.modality import CLIP_MEAN, CLIP_STD, MODALITIES
 from mmdg_lite.plots.curves import score_histogram, training_balance
 from mmdg_lite.plots.faces import contact_sheet
 from mmdg_lite.plots.style import new_figure, styled

@@ -7,7 +7,7 @@ state and one batch they differ in nothing but the weights. `register_rule` adds
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -15,12 +15,11 @@ from torch import Tensor
 from mmdg_lite.registry import add, find
 from mmdg_lite.regrad import ogm_ge
 from mmdg_lite.regrad.gradients import Flattened
-from mmdg_lite.regrad.rule import RULES, Rule
+from mmdg_lite.regrad.rule import RULES, is_shared, regrad_weights
 from mmdg_lite.regrad.surgery import AGGREGATORS, Aggregator, aggregator_weights, check_installed
-from mmdg_lite.regrad.weights import is_shared, regrad_weights
 
-BalancingRule = Literal[Rule, "ogm_ge", Aggregator]
-BALANCING_RULES: tuple[str, ...] = get_args(BalancingRule)
+BalancingRule = str
+"""The name of a rule, of those in `BALANCING_RULES` or registered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +92,7 @@ def balancing_noise(rule: str, flat: Flattened, gram: Tensor, branch: int, momen
     return ogm_ge.noise(flat, gram, generator)
 
 
-def _projections(grams: Mapping[int, Tensor], moment: Moment, *, rule: Rule) -> dict[int, Tensor]:
+def _projections(grams: Mapping[int, Tensor], moment: Moment, *, rule: str) -> dict[int, Tensor]:
     """ReGrad's rule and its ablations, branch by branch."""
     return {m: regrad_weights(gram, m, moment.fastest, moment.certainty, rule=rule) for m, gram in grams.items()}
 
@@ -114,7 +113,10 @@ def _of_all_branches(grams: Mapping[int, Tensor], moment: Moment, *, rule: Aggre
 
 
 WEIGHINGS: dict[str, Weighing] = {
-    **{rule: partial(_projections, rule=rule) for rule in get_args(Rule)},
+    **{rule: partial(_projections, rule=rule) for rule in RULES},
     "ogm_ge": _ogm_ge,
     **{rule: partial(_of_all_branches, rule=rule) for rule in get_args(Aggregator)},
 }
+
+BALANCING_RULES: tuple[str, ...] = tuple(WEIGHINGS)
+"""The package's own rules, ReGrad first."""

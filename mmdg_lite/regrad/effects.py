@@ -13,23 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmdg_lite.regrad.balancing import BalancingRule, Moment, balancing_weights
+from mmdg_lite.regrad.balancing import BALANCING_RULES, BalancingRule, Moment, balancing_weights
+from mmdg_lite.regrad.rule import is_shared, quotient
 from mmdg_lite.regrad.surgery import AGGREGATORS, check_installed
-from mmdg_lite.regrad.weights import is_shared, quotient
 
-TITLES: dict[BalancingRule, str] = {
-    "regrad": "ReGrad",
-    "none": "plain sum",
-    "keep": "keep",
-    "drop": "drop",
-    "orthogonal": "orthogonal",
-    "smooth": "smooth",
-    "ogm_ge": "OGM-GE",
-    "pcgrad": "PCGrad",
-    "mgda": "MGDA",
-    "cagrad": "CAGrad",
-    "upgrad": "UPGrad",
-}
+SPELLINGS = {"ogm_ge": "OGM-GE", "pcgrad": "PCGrad", "mgda": "MGDA", "cagrad": "CAGrad", "upgrad": "UPGrad"}
+
+TITLES: dict[BalancingRule, str] = {"regrad": "ReGrad", "none": "plain sum"}
+TITLES |= {rule: SPELLINGS.get(rule, rule) for rule in BALANCING_RULES if rule not in TITLES}
 """The rules as they are shown side by side: ReGrad, the projections that vary it, and rules of others."""
 
 ZERO = 1e-6
@@ -79,7 +70,7 @@ def effect(grams: Mapping[int, Tensor], rule: BalancingRule, moment: Moment) -> 
     """What a rule makes of one step's gradients.
 
     Args:
-        grams: of each branch's T parameters, T x 3 x 3, see `flattened.Flattened.gram`.
+        grams: of each branch's T parameters, T x 3 x 3, see `gradients.Flattened.gram`.
         rule: whose direction.
         moment: what else the rule is given.
     """

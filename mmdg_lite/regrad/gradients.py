@@ -18,6 +18,10 @@ from mmdg_lite.modality import MODALITIES
 PAIRS = [(i, j) for i in range(len(MODALITIES)) for j in range(i, len(MODALITIES))]
 
 
+Gradients = Sequence[Tensor | None]
+"""Of L_R, L_D and L_I with respect to one parameter; None where a loss does not reach it."""
+
+
 class Flattened:
     """Gradients of L_R, L_D and L_I with respect to T tensors of n entries in all.
 
@@ -28,7 +32,8 @@ class Flattened:
         gradients: for each of the T tensors its three gradients, of one shape, not all of them None; None is zero.
     """
 
-    def __init__(self, gradients: Sequence[Sequence[Tensor | None]]) -> None:
+    def __init__(self, gradients: Sequence[Gradients]) -> None:
+        self.gradients = gradients
         self.like = [next(g for g in of_tensor if g is not None) for of_tensor in gradients]
         self.sizes = [g.numel() for g in self.like]
         self.device = self.like[0].device
@@ -40,6 +45,10 @@ class Flattened:
         ]
         self.rows = torch.stack(rows).to(home, torch.float64)  # 3 x n
         self.lengths = torch.tensor(self.sizes).to(home)  # T
+
+    def given(self) -> Tensor:
+        """Which gradients are not None, T x 3 bools."""
+        return torch.tensor([[g is not None for g in of_tensor] for of_tensor in self.gradients]).to(self.rows.device)
 
     def gram(self) -> Tensor:
         """Products of each tensor's gradients with each other: T x 3 x 3, float64, symmetric."""

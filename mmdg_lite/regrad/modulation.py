@@ -9,10 +9,8 @@ from torch import Tensor
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.regrad.balancing import Moment, balancing_noise, balancing_weights
 from mmdg_lite.regrad.branches import Branch
-from mmdg_lite.regrad.gradients import Flattened
-
-Gradients = Sequence[Tensor | None]
-"""Of L_R, L_D and L_I with respect to one parameter; None where a loss does not reach it."""
+from mmdg_lite.regrad.gradients import Flattened, Gradients
+from mmdg_lite.regrad.released_loop import LOOP_FAULTS, released_weights
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,14 @@ class Modulated:
     grams: Mapping[int, Tensor]
 
 
-def modulate(gradients: Sequence[Gradients], branches: Sequence[Branch], rule: str, moment: Moment) -> Modulated:
+def modulate(
+    gradients: Sequence[Gradients],
+    branches: Sequence[Branch],
+    rule: str,
+    moment: Moment,
+    *,
+    faults: frozenset[str] = frozenset(),
+) -> Modulated:
     """Weigh each parameter's three gradients by a rule, and add them up.
 
     A parameter of no branch gets their plain sum (D17). What is logged is fetched from the device at once, at the end.
@@ -38,6 +43,7 @@ def modulate(gradients: Sequence[Gradients], branches: Sequence[Branch], rule: s
         branches: the parameters' branches.
         rule: gives the weights.
         moment: what else the rule needs.
+        faults: of the released code, for a rule in `rule.RULES`; D15 and D21 change the weights.
     """
     modulated: list[Tensor | None] = [None] * len(gradients)
     places: dict[int, list[int]] = {}
@@ -49,7 +55,10 @@ def modulate(gradients: Sequence[Gradients], branches: Sequence[Branch], rule: s
             places.setdefault(branch.index, []).append(position)
     flat = {m: Flattened([gradients[position] for position in found]) for m, found in places.items()}
     grams = {m: of_branch.gram() for m, of_branch in flat.items()}
-    weights = balancing_weights(grams, rule, moment)
+    if faults & LOOP_FAULTS:
+        weights = released_weights(flat, grams, moment.fastest, moment.certainty, rule=rule, faults=faults)
+    else:
+        weights = balancing_weights(grams, rule, moment)
     squares = [torch.zeros((), dtype=torch.float64) for _ in MODALITIES]
     for m, of_branch in flat.items():
         combined = of_branch.weighted_sum(weights[m])

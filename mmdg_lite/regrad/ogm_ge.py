@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from mmdg_lite.regrad.gradients import Flattened
-from mmdg_lite.regrad.weights import is_shared
+from mmdg_lite.regrad.rule import is_shared
 
 ALPHA = 0.5
 """Strength of the modulation, positive. The paper chooses it per data set; this value is our choice."""

@@ -1,98 +1,77 @@
-"""The loop of the released ReGrad, with its faults (D1, D15, D17, D21): parameter by parameter, until it sticks."""
+"""What the released ReGrad does otherwise with a step's gradients: four faults, off by default (D1, D15, D17, D21)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from mmdg_lite.modality import Modality
 from mmdg_lite.regrad.branches import Assignment
-from mmdg_lite.regrad.modulation import Gradients, Modulated
-from mmdg_lite.regrad.rule import Rule, regrad
-from mmdg_lite.released import Released, faults
+from mmdg_lite.regrad.gradients import Flattened, Gradients
+from mmdg_lite.regrad.rule import EPSILON, regrad_weights
 
 LOOP_FAULTS = frozenset({"D1", "D15", "D17", "D21"})
-"""Faults for which gradients are modulated here."""
+"""The faults that are reproduced here."""
 
 
-def modulate_released(
-    by_loss: Sequence[Gradients | None],
-    assignment: Assignment,
-    fastest: Modality | None,
-    certainty: Sequence[Tensor | float],
-    *,
-    rule: Rule,
-    released: Released = True,
-) -> Modulated:
-    """Modulate parameter by parameter, as far as the released loop comes (D1) or, without that fault, all of them.
+def reached_by_the_loop(
+    gradients: Sequence[Gradients], assignment: Assignment, missing: Sequence[bool], faults: frozenset[str]
+) -> list[Gradients]:
+    """The gradients that the released loop takes up: those of all parameters, or of the first ones (D1).
+
+    Its index stands still from the first parameter without a modality gradient on, so that later ones get none. In the
+    branch of a missing modality zeros count as no gradient: they come from computing all modalities in one batch, where
+    the released code leaves the missing one out.
 
     Args:
-        by_loss: for L_R, L_D and L_I the gradients of all trainable parameters; None for a missing modality.
+        gradients: per trainable parameter.
         assignment: all parameters in the model's order, frozen ones too, with their branches.
-        fastest: the fastest modality, None on a tie.
-        certainty: U_R, U_D, U_I in [0, 1].
-        rule: projection rule.
-        released: which of the faults are kept.
+        missing: which modalities no sample has.
+        faults: D1 and D17, or one of them, or neither.
+
+    Returns:
+        Per trainable parameter; three times None for those that the loop does not reach.
 
     Raises:
         RuntimeError: a parameter outside the branches has modality gradients (D17).
     """
-    kept, conflicts, squares = faults(released), _Conflicts(), [0.0, 0.0, 0.0]
-    owners = [branch for parameter, branch in assignment if parameter.requires_grad]
-    modulated: list[Tensor | None] = [None] * len(owners)
-    until = _first_without_gradient(assignment, by_loss) if "D1" in kept else len(owners)
-    for position, branch in enumerate(owners[:until]):
-        given = [None if of_loss is None else of_loss[position] for of_loss in by_loss]
-        if branch is None and "D17" in kept and any(gradient is not None for gradient in given):
+    remaining = iter(gradients)
+    reached: list[Gradients] = []
+    for parameter, branch in assignment:
+        if not parameter.requires_grad:
+            if "D1" in faults:
+                break
+            continue
+        given = [None if gone else g for g, gone in zip(next(remaining), missing, strict=True)]
+        own_missing = branch is not None and missing[branch.index]
+        if "D1" in faults and not any(g is not None and (not own_missing or bool(g.any())) for g in given):
+            break
+        if "D17" in faults and branch is None and any(g is not None for g in given):
             raise RuntimeError(
                 "a trainable parameter outside the branches has modality gradients: the released ReGrad cannot "
                 "take this step (D17); use released=False, or give the parameter to a branch"
             )
-        if branch is None:
-            modulated[position] = regrad(given, 0, None, certainty, rule="none")  # the plain sum
-            continue
-        modulated[position] = result = regrad(given, branch, fastest, certainty, rule=rule, released=kept)
-        if result is not None:
-            conflicts.count(given, branch.index)
-            squares[branch.index] += float(result.square().sum())
-    norms = (squares[0] ** 0.5, squares[1] ** 0.5, squares[2] ** 0.5)
-    return Modulated(modulated, conflicts.rate(), norms, grams={})
+        reached.append(given)
+    return reached + [[None] * len(missing)] * (len(gradients) - len(reached))
 
 
-def _first_without_gradient(assignment: Assignment, by_loss: Sequence[Gradients | None]) -> int:
-    """Number of leading trainable parameters that the released loop reaches before its index sticks (D1).
-
-    In the branch of a missing modality zeros count as no gradient: they come from computing all modalities in one
-    batch, where the released code leaves the missing one out.
-    """
-    position = 0
-    for parameter, branch in assignment:
-        if not parameter.requires_grad:
-            return position
-        given = [of_loss[position] for of_loss in by_loss if of_loss is not None]
-        missing = branch is not None and by_loss[branch.index] is None
-        if not any(g is not None and (not missing or bool(g.any())) for g in given):
-            return position
-        position += 1
-    return position
-
-
-class _Conflicts:
-    """Counts how often another modality's gradient points against the branch's own."""
-
-    def __init__(self) -> None:
-        self.pairs = 0
-        self.negative = 0
-
-    def count(self, gradients: Sequence[Tensor | None], branch: int) -> None:
-        own = gradients[branch]
-        if own is None:
-            return
-        for i, other in enumerate(gradients):
-            if i == branch or other is None:
-                continue
-            dot = float((own * other).sum())
-            self.pairs += dot != 0
-            self.negative += dot < 0
-
-    def rate(self) -> float:
-        return self.negative / self.pairs if self.pairs else float("nan")
+def released_weights(
+    flat: Mapping[int, Flattened],
+    grams: Mapping[int, Tensor],
+    fastest: int | None,
+    certainty: Sequence[Tensor | float],
+    *,
+    rule: str,
+    faults: frozenset[str],
+) -> dict[int, Tensor]:
+    """ReGrad's weights (T x 3) by branch with the released epsilon (D15) and single gradients modulated (D21)."""
+    return {
+        m: regrad_weights(
+            gram,
+            m,
+            fastest,
+            certainty,
+            rule=rule,
+            epsilon=EPSILON if "D15" in faults else 0.0,
+            given=flat[m].given() if "D21" in faults else None,
+        )
+        for m, gram in grams.items()
+    }

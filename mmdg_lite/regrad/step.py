@@ -7,7 +7,6 @@ agree with the branch's own and do not disturb where they conflict; the fastest 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +14,11 @@ from torch import Tensor, nn
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.regrad.balancing import Moment, check_balancing_rule, needs_losses
 from mmdg_lite.regrad.branches import Branches, PerModality, as_pairs, per_modality
-from mmdg_lite.regrad.gradients import LossGradients, gradients_by_loss
+from mmdg_lite.regrad.gradients import Gradients, LossGradients, gradients_by_loss
 from mmdg_lite.regrad.modulation import modulate
-from mmdg_lite.regrad.released_loop import LOOP_FAULTS, modulate_released
-from mmdg_lite.regrad.rule import RULES, Rule, project, regrad
+from mmdg_lite.regrad.released_loop import LOOP_FAULTS, reached_by_the_loop
+from mmdg_lite.regrad.rule import RULES
 from mmdg_lite.released import Released, faults
-
-__all__ = ["ReGrad", "Report", "Watch", "project", "regrad"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,6 @@ class ReGrad:
             rules only.
         seed: of what a rule draws (OGM-GE's noise, PCGrad's order), with the number of steps made.
         watch: called at the end of every step, changes nothing but its cost: "none" then takes the gradients apart too.
-            Under the released loop's faults it is given no Gram matrices.
 
     Raises:
         ValueError: an unknown rule, or momentum.
@@ -190,14 +186,11 @@ class ReGrad:
             certainty=weights,
             seed=(self.seed << 32) + max(self.updates),
         )
+        of_parameters: list[Gradients] = [list(of) for of in zip(*by_loss, strict=True)]  # each L_R's, L_D's, L_I's
         if self.faults & LOOP_FAULTS:
-            rule = cast(Rule, self.rule)
-            reached = [None if loss is None else of for loss, of in zip(given, by_loss, strict=True)]
-            modulated = modulate_released(reached, assignment, fastest, weights, rule=rule, released=self.faults)
-        else:
-            of_parameters = [list(of) for of in zip(*by_loss, strict=True)]  # each L_R's, L_D's, L_I's
-            own = [branch for parameter, branch in assignment if parameter.requires_grad]
-            modulated = modulate(of_parameters, own, self.rule, moment)
+            of_parameters = reached_by_the_loop(of_parameters, assignment, [x is None for x in given], self.faults)
+        own = [branch for parameter, branch in assignment if parameter.requires_grad]
+        modulated = modulate(of_parameters, own, self.rule, moment, faults=self.faults)
         for parameter, of_total, of_modalities in zip(parameters, total_gradients, modulated.gradients, strict=True):
             parameter.grad = _add(of_total, of_modalities)
         report = Report(self.corrected_averages(), fastest, modulated.conflict_rate, modulated.norms)

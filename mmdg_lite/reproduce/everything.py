@@ -48,7 +48,8 @@ def reproduce(
     Args:
         profile: "quick" (minutes), "full" (hours on CPU) or "paper" (ViT-B/16 on converted data sets).
         protocols: any of P1 to P5.
-        methods: names of `methods.METHODS`, or of a plugin.
+        methods: names of `methods.METHODS`, or of a plugin; a group of `methods.GROUPS` ("baselines", "parts", "peers",
+            "rules"), or "all".
         seeds: one run per seed.
         out: folder for runs, executed notebooks, tables and figures.
         data_root: folder of converted data sets; None: the synthetic domains.

@@ -14,7 +14,7 @@ from mmdg_lite.reproduce.execution import Outcome, PlannedRun, execute_run
 from mmdg_lite.reproduce.progress import ProgressTable, RunTimes
 from mmdg_lite.runs.config import configure
 from mmdg_lite.runs.folder import RunFolder
-from mmdg_lite.runs.methods import method as find_method
+from mmdg_lite.runs.methods import expand_methods
 from mmdg_lite.runs.plugins import load_plugin
 
 TRAINING_NOTEBOOK = "06_training.ipynb"
@@ -35,8 +35,9 @@ def plan(
     """Every run of the grid, in the order protocol, seed, setting, method.
 
     P1 and P2 share their runs: every run is tested with modalities missing too. P4 on synthetic data covers all
-    domains, on real data those that have the species. `changes`: settings of the profile to change in every run, by
-    part ("data", "model", "training") and name. `plugins`: files of the user's own that are loaded first.
+    domains, on real data those that have the species. `methods`: names of methods, or of groups of them
+    (`methods.GROUPS`). `changes`: settings of the profile to change in every run, by part ("data", "model", "training")
+    and name. `plugins`: files of the user's own that are loaded first.
 
     Raises:
         ValueError: an unknown profile, protocol or method (naming those there are), an unknown setting, or nothing to
@@ -47,8 +48,7 @@ def plan(
         raise ValueError("a grid needs at least one protocol, one method and one seed")
     for path in plugins:
         load_plugin(path)
-    for name in methods:
-        find_method(name)
+    names = expand_methods(methods)
     parts: dict[str, Any] = {part: dict(values) for part, values in (changes or {}).items()}
     cache: dict[str, Any] = {"cache": str(out / "cache")} if data_root is None else {}
     planned = []
@@ -58,7 +58,7 @@ def plan(
         settings = [s.name for s in PROTOCOLS[protocol].values() if data_root is None or not s.synthetic_only]
         for seed in seeds:
             for setting in settings:
-                for name in methods:
+                for name in names:
                     config = configure(
                         profile, protocol=protocol, setting=setting, method=name, seed=seed, device=device,
                         data_root=data_root, **(parts | {"data": cache | parts.get("data", {})}),

@@ -17,7 +17,7 @@ def imbalance(history: pd.DataFrame) -> float:
     """
     if not set(LOSSES) <= set(history.columns):
         return float("nan")
-    losses = history[LOSSES].dropna()
+    losses = history[LOSSES].astype(float).dropna()
     return float((losses.std(axis=1, ddof=0) / losses.mean(axis=1)).mean())
 
 

@@ -28,7 +28,7 @@ from mmdg_lite.results.components import all_effects, as_text, components, cover
 from mmdg_lite.results.paired_test import REFERENCE, paired
 from mmdg_lite.results.published import published_results
 from mmdg_lite.results.table_text import LAYOUTS, Layout, interval, latex, markdown, percent
-from mmdg_lite.runs.methods import METHODS
+from mmdg_lite.runs.methods import METHODS, PEER, PEER_NOTE
 
 __all__ = [
     "AVERAGE",
@@ -70,7 +70,8 @@ class Table:
             stacked.to_csv(buffer, index=False)
             return buffer.getvalue()
         draw = markdown if layout == "markdown" else latex
-        return draw(self.title, self.blocks, self.notes)
+        peers = any(PEER in str(cell) for _, frame in self.blocks for cell in frame.to_numpy().ravel())
+        return draw(self.title, self.blocks, (*self.notes, PEER_NOTE) if peers else self.notes)
 
 
 def table(frame: pd.DataFrame, protocol: str, *, published: pd.DataFrame | None = None) -> Table:

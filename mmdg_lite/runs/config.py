@@ -13,7 +13,7 @@ from mmdg_lite.configuration import from_dict, to_dict
 from mmdg_lite.data.augmentation import Augmentation
 from mmdg_lite.data.protocols import OWN, PROTOCOLS, Setting, own_setting
 from mmdg_lite.runs.methods import method as find_method
-from mmdg_lite.models.builder import ModelConfig
+from mmdg_lite.models.builder import ARCHITECTURES, ModelConfig
 from mmdg_lite.runs.plugins import Plugin, load_plugin, plugins_behind
 from mmdg_lite.registry import find
 
@@ -21,9 +21,6 @@ Profile = Literal["quick", "full", "paper"]
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
 Optimiser = Literal["adamw", "adam", "sgd"]
 NonFinite = Literal["stop", "skip"]
-
-
-UNDIVIDED = "MMDG moves its prototypes by the class means of a whole batch, which cannot be divided"
 
 
 def at_least(values: Any, lowest: float, *names: str, part: str) -> None:
@@ -58,6 +55,8 @@ class TrainingConfig:
 
     steps: int = 60  # optimiser steps at most
     batch_size: int = 24  # triplets per step, over all ranks and micro-batches
+    balanced_batches: bool = False  # every batch holds live faces and attacks of each source domain in equal numbers
+    views: int = 1  # augmented views of a sample: 1, or 2 for methods that compare two
     accumulate: int = 1  # micro-batches that a step is made of, one after the other: the same step in less memory
     activation_checkpointing: bool = False  # compute blocks again in backward passes: the same step in less memory
     compile: bool = False  # torch.compile for the trunk's blocks in training: the same step, to rounding, in less time
@@ -83,6 +82,8 @@ class TrainingConfig:
         at_least(self, 0, "learning_rate", "weight_decay", "warmup", "patience", "uncertainty_kl", part="training")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"training.momentum must be at least 0 and below 1, got {self.momentum}")
+        if self.views not in (1, 2):
+            raise ValueError(f"training.views must be 1 or 2, got {self.views}")
         find(WEIGHINGS, self.rule, what="rule")
 
 
@@ -106,8 +107,8 @@ class RunConfig:
         if self.model.source_domains != self.domains.sources:
             given, wanted = (", ".join(names) for names in (self.model.source_domains, self.domains.sources))
             raise ValueError(f"model.source_domains is {given}, but {self.setting} trains on {wanted}; leave it out")
-        if self.training.accumulate > 1 and not self.divisible:
-            raise ValueError(f"training.accumulate: {UNDIVIDED}; use 1")
+        if self.training.accumulate > 1 and self.undivided:
+            raise ValueError(f"training.accumulate: {self.undivided}; use 1")
         if self.training.cuda_graphs and (reason := self._unrecordable()):
             raise ValueError(f"training.cuda_graphs: {reason}; use false, which gives the same results")
 
@@ -120,9 +121,10 @@ class RunConfig:
         return None
 
     @property
-    def divisible(self) -> bool:
-        """Whether parts of a batch, one after the other or on several ranks, can take the step of the whole batch."""
-        return self.model.architecture != "mmdg"
+    def undivided(self) -> str:
+        """Why micro-batches or ranks cannot take the step of a whole batch; empty if they can."""
+        reason = find(ARCHITECTURES, self.model.architecture, what="architecture").whole_batch
+        return reason and f"{reason}, which cannot be divided"
 
     @property
     def domains(self) -> Setting:
@@ -195,7 +197,8 @@ def configure(
     Args:
         profile: "quick", "full" or "paper".
         protocol, setting, method, seed, device: see `RunConfig`.
-        data_root: folder with the converted data sets, required by "paper".
+        data_root: folder with the converted data sets, required by "paper"; recorded by its absolute name, so that the
+            run can be continued and evaluated from any working directory.
         data, training, model: fields of `DataConfig`, `TrainingConfig` and `ModelConfig` to change.
         plugins: your own files to load first; the configuration records those that the run needs.
 
@@ -221,6 +224,7 @@ def configure(
         train_tokens=parts.train_tokens,
         seed=seed,
     )
+    of_method = {"rule": parts.rule, "balanced_batches": parts.balanced_batches, "views": parts.views}
     values: dict[str, Any] = {
         "profile": profile,
         "protocol": protocol,
@@ -228,9 +232,9 @@ def configure(
         "method": method,
         "seed": seed,
         "device": device,
-        "data": to_dict(base_data) | {"root": data_root} | (data or {}),
+        "data": _one_name(to_dict(base_data) | {"root": data_root} | (data or {})),
         "model": to_dict(model_config) | (model or {}),
-        "training": to_dict(base_training) | {"rule": parts.rule} | (training or {}),
+        "training": to_dict(base_training) | of_method | (training or {}),
     }
     names = {
         "method": method,
@@ -238,6 +242,12 @@ def configure(
         "rule": str(values["training"]["rule"]),
     }
     return from_dict(RunConfig, values | {"plugins": plugins_behind(names)})
+
+
+def _one_name(data: dict[str, Any]) -> dict[str, Any]:
+    """The same fields with the data's folder under its absolute name."""
+    root = data["root"]
+    return data | {"root": str(Path(root).resolve())} if isinstance(root, str | Path) else data
 
 
 def resolve_device(name: str) -> torch.device:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mmdg_lite.runs.ranks import count
+from mmdg_lite.runs.ranks import world_size
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": device.type,
         "device_name": described,
         "threads": torch.get_num_threads(),
-        "ranks": count(),
+        "ranks": world_size(),
         "commit": _commit(),
     }
 

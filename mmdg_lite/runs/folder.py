@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
 
 from mmdg_lite.configuration import from_dict, read_values, to_dict, write_json
@@ -29,6 +30,7 @@ class RunFolder:
         self.state = self.path / "state.safetensors"
         self.model = self.path / "model.safetensors"
         self.scores = self.path / "scores"
+        self.pictures = self.path / "picture_statistics.json"  # of the training samples
         self.result = self.path / "result.json"
 
     @property
@@ -56,8 +58,10 @@ class RunFolder:
             )
 
     @contextmanager
-    def claimed(self, config: RunConfig) -> Iterator[None]:
+    def claimed(self, config: RunConfig, device: torch.device | None = None) -> Iterator[None]:
         """Hold the folder for one process and one configuration.
+
+        `device`: what the run computes on, for the record; None: what `config.device` stands for.
 
         Raises:
             RuntimeError: another process holds it, or it belongs to another configuration (naming what differs).
@@ -73,7 +77,7 @@ class RunFolder:
             if not self.config.is_file():
                 write_json(self.config, config)
             if not self.finished:
-                self._note(environment(resolve_device(config.device)))
+                self._note(environment(device or resolve_device(config.device)))
             yield
         finally:
             lock.release()

@@ -1,8 +1,10 @@
-"""The methods by name: MMDG++, its parts taken away, other balancing rules in ReGrad's place, MMDG, the baselines.
+"""The methods by name: MMDG++, its parts taken away, other balancing rules in ReGrad's place, MMDG, the baselines, and
+the peers: other papers' methods on the same frozen trunk.
 
 `register_method` adds one of your own.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +25,16 @@ class Method:
     prompts: PromptKind = "asymmetric"
     rule: str = "regrad"
     train_tokens: bool = True
+    balanced_batches: bool = False  # live faces and attacks of each source domain in equal numbers
+    views: int = 1  # augmented views of a training sample: 1, or 2 (see `modality.second_view`)
+
+
+PEER = "(frozen CLIP)"
+"""What the titles of the peers end with."""
+PEER_NOTE = (
+    f"{PEER}: the method's losses or fusion on MMDG++'s frozen trunk, each modality with its own tokens, positions and "
+    "projection. It is not the set-up of the method's own paper; see PEERS.md."
+)
 
 
 METHODS: dict[str, Method] = {
@@ -48,7 +60,53 @@ METHODS: dict[str, Method] = {
     "mmdg++_rule_cagrad": Method(title="MMDG++ with CAGrad", rule="cagrad"),
     "mmdg++_rule_upgrad": Method(title="MMDG++ with UPGrad", rule="upgrad"),
     "mmdg": Method(title="MMDG", architecture="mmdg", prompts="none"),
+    "flip": Method(title=f"FLIP-IT {PEER}", architecture="flip", adapters="none", prompts="none", rule="none"),
+    "flip_mcl": Method(
+        title=f"FLIP-MCL {PEER}", architecture="flip_mcl", adapters="none", prompts="none", rule="none", views=2
+    ),
+    "ssdg": Method(
+        title=f"SSDG {PEER}", architecture="ssdg", adapters="plain", prompts="none", rule="none", balanced_batches=True
+    ),
+    "sa_fas": Method(
+        title=f"SA-FAS {PEER}", architecture="sa_fas", adapters="plain", prompts="none", rule="none", views=2
+    ),
+    "ama": Method(title=f"AMA {PEER}", architecture="ama", adapters="none", prompts="none", rule="none"),
+    "cmfl": Method(title=f"CMFL {PEER}", architecture="cmfl", adapters="plain", prompts="none", rule="none"),
+    "flex_modal": Method(
+        title=f"Flex-Modal {PEER}", architecture="flex_modal", adapters="none", prompts="none", rule="none"
+    ),
 }  # fmt: skip
+
+ALL = "all"
+"""The group of every method that there is, a plugin's included."""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "baselines": ("linear_probe", "head", "fusion"),
+    "parts": (
+        "fusion",
+        "fusion+uncertainty",
+        "fusion+regrad",
+        "fusion+prompts",
+        "mmdg++_without_uncertainty",
+        "mmdg++_without_regrad",
+        "mmdg++_without_prompts",
+        "mmdg++",
+    ),
+    "peers": ("flip", "ssdg", "sa_fas", "ama", "cmfl", "flex_modal"),
+    "rules": ("mmdg++_without_regrad", "mmdg++", *(name for name in METHODS if name.startswith("mmdg++_rule_"))),
+}
+"""Methods that are compared with each other, under a name that stands for all of them."""
+
+
+def expand_methods(names: Iterable[str]) -> list[str]:
+    """Names of methods and groups to names of methods: each once, in the order in which they are first named.
+
+    Raises `ValueError` listing the methods and groups that there are.
+    """
+    expanded = [found for name in names for found in (METHODS if name == ALL else GROUPS.get(name, (name,)))]
+    for name in expanded:
+        find(METHODS | dict.fromkeys([*GROUPS, ALL]), name, what="method or group")
+    return list(dict.fromkeys(expanded))
 
 
 def method(name: str) -> Method:
@@ -57,7 +115,9 @@ def method(name: str) -> Method:
 
 
 def register_method(name: str, method: Method) -> None:
-    """Add a method under a name. Raises `ValueError` if it is taken, or no name for a folder."""
+    """Add a method under a name. Raises `ValueError` if a method or group has it, or it is no name for a folder."""
+    if name in (*GROUPS, ALL):
+        raise ValueError(f"{name!r} is a group of methods; choose another name")
     add(METHODS, name, method, what="method")
 
 

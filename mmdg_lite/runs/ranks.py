@@ -71,21 +71,21 @@ def ranks(device: torch.device) -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
-def count() -> int:
-    """R, the number of ranks; 1 without any."""
+def world_size() -> int:
+    """Number of ranks R; 1 if torchrun started none."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def number() -> int:
+def rank() -> int:
     """This rank's number from 0; the first writes files and logs."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def gathered(value: T) -> list[T]:
     """The values of all ranks, in their order."""
-    if count() == 1:
+    if world_size() == 1:
         return [value]
-    box: list[Any] = [None] * count()
+    box: list[Any] = [None] * world_size()
     with _waiting():
         dist.all_gather_object(box, value)
     return box
@@ -93,9 +93,9 @@ def gathered(value: T) -> list[T]:
 
 def from_first(make: Callable[[], T]) -> T:
     """What the first rank makes, given to all of them; the others wait for it."""
-    if count() == 1:
+    if world_size() == 1:
         return make()
-    box: list[Any] = [make() if number() == 0 else None]
+    box: list[Any] = [make() if rank() == 0 else None]
     with _waiting():
         dist.broadcast_object_list(box, src=0)
     return box[0]
@@ -103,7 +103,7 @@ def from_first(make: Callable[[], T]) -> T:
 
 def sum_in_place(values: Tensor) -> Tensor:
     """A tensor of one shape on every rank, replaced by the sum over them."""
-    if count() > 1:
+    if world_size() > 1:
         with _waiting():
             dist.all_reduce(values)
     return values

@@ -25,7 +25,7 @@ COLUMNS = ("id", "label", "species", "score")
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """The scores of one list: n ids, n labels (1 live, 0 spoof), n species, n scores P(live) in 0..1."""
+    """The scores of one list, in its order: n ids, n labels (1 live, 0 spoof), n species, n scores P(live) in 0..1."""
 
     ids: tuple[str, ...]
     labels: NDArray[np.int64]
@@ -38,6 +38,38 @@ class Scores:
     def metrics(self, *, threshold: float | None = None) -> Metrics:
         """Every metric of these scores, see `metrics.evaluate_scores`."""
         return evaluate_scores(self.scores, self.labels, threshold=threshold, species=self.species)
+
+    @property
+    def cross_entropy(self) -> float:
+        """Mean of -log P(true class), in nats."""
+        likelihood = np.where(self.labels == 1, self.scores, 1 - self.scores)
+        return float(-np.log(np.clip(likelihood, 1e-12, None)).mean())
+
+    def write(self, path: str | Path) -> None:
+        """Write a score file, see `write_scores`."""
+        write_scores(path, self.ids, self.labels, self.species, self.scores)
+
+    def by_clip(self, clips: Sequence[str]) -> "Scores":
+        """One score per clip, the mean over its frames; ids are the clips' names, in the order of their first frames.
+
+        `clips`: n names, the clip that each sample is a frame of. Where every clip has one frame the scores are these.
+        Raises ValueError for another number of names, or for a clip with frames of several labels or species.
+        """
+        if len(clips) != len(self):
+            raise ValueError(f"{len(clips)} names of clips for {len(self)} scores")
+        frames: dict[str, list[int]] = {}
+        for number, clip in enumerate(clips):
+            frames.setdefault(clip, []).append(number)
+        for clip, numbers in frames.items():
+            if len({(int(self.labels[n]), self.species[n]) for n in numbers}) > 1:
+                raise ValueError(f"the frames of clip {clip!r} differ in label or species: they are not one clip")
+        first = [numbers[0] for numbers in frames.values()]
+        return Scores(
+            ids=tuple(frames),
+            labels=self.labels[first],
+            species=tuple(self.species[n] for n in first),
+            scores=np.array([self.scores[numbers].mean() for numbers in frames.values()], dtype=np.float64),
+        )
 
 
 def write_scores(

@@ -23,7 +23,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     Returns:
         B x heads x M x e. Differentiable once.
     """
-    if query.shape[-1] > 1 or query.device.type != "cpu":
+    if query.shape[-1] > 1 or query.device.type != "cpu" or torch.compiler.is_compiling():
         return functional.scaled_dot_product_attention(query, key, value)
     # the weights would inherit the heads' strides, in which products with them are slow
     scalars = (x[..., 0].contiguous() for x in (query, key, value))
@@ -46,9 +46,10 @@ class _ScalarAttention(torch.autograd.Function):
         # the largest logit of a row belongs to the largest or the smallest key
         largest = torch.maximum(query * k.amax(dim=-1, keepdim=True), query * k.amin(dim=-1, keepdim=True))
         weights = (query[..., :, None] * k[..., None, :]).sub_(largest[..., None]).exp_()  # B x H x M x N, unnormalised
-        sums = weights @ torch.stack([torch.ones_like(v), v, k, v * k], dim=-1)  # B x H x M x 4
-        total = sums[..., 0]
-        mean_v, mean_k, mean_vk = (sums[..., 1:] / total[..., None]).unbind(-1)
+        # a few long rows times the weights: several times faster than the weights times a few columns
+        sums = torch.stack([torch.ones_like(v), v, k, v * k], dim=-2) @ weights.transpose(-1, -2)  # B x H x 4 x M
+        total = sums[..., 0, :]
+        mean_v, mean_k, mean_vk = (sums[..., 1:, :] / total[..., None, :]).unbind(-2)
         ctx.save_for_backward(query, v, weights, total, mean_v, mean_vk - mean_v * mean_k)
         return mean_v + centre
 
@@ -58,6 +59,6 @@ class _ScalarAttention(torch.autograd.Function):
         query, v, weights, total, mean_v, covariance = ctx.saved_tensors
         share = gradient / total
         scaled = share * query
-        sums = weights.transpose(-1, -2) @ torch.stack([share, scaled, scaled * mean_v], dim=-1)  # B x H x N x 3
-        of_share, of_scaled, of_result = sums.unbind(-1)
+        sums = torch.stack([share, scaled, scaled * mean_v], dim=-2) @ weights  # B x H x 3 x N
+        of_share, of_scaled, of_result = sums.unbind(-2)
         return gradient * covariance, v * of_scaled - of_result, of_share

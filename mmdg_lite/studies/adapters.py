@@ -32,7 +32,7 @@ from mmdg_lite.studies.quickstart import Answer, Quickstart
 
 def token_certainty(answer: Answer, modality: Modality) -> NDArray[np.float64]:
     """Certainty of every patch of a receiving modality in the last block, mean over its senders: n x P, in [0, 1]."""
-    last = answer.output.token_certainty[-1][:, modality.index, :, 1:]  # n x 2 senders x P
+    last = answer.output.patch_certainty()[:, modality.index]  # n x 2 senders x P
     return cast(NDArray[np.float64], reduce(last, "n s p -> n p", "mean").cpu().double().numpy())
 
 

@@ -21,8 +21,8 @@ from mmdg_lite.models.multimodal import MultimodalModel
 from mmdg_lite.models.outputs import losses
 from mmdg_lite.regrad.balancing import BalancingRule, Moment
 from mmdg_lite.regrad.effects import TITLES, Effect, available, effect
+from mmdg_lite.regrad.rule import is_shared, quotient
 from mmdg_lite.regrad.step import ReGrad, Report
-from mmdg_lite.regrad.weights import is_shared, quotient
 from mmdg_lite.runs.config import RunConfig
 from mmdg_lite.runs.folder import RunFolder
 from mmdg_lite.runs.setting_data import SettingData
@@ -107,7 +107,7 @@ def gradient_snapshots(
         on_device = to_device(dict(batch), device)
         output = model(on_device)
         made = losses(output, on_device)
-        weighted = [None if loss is None else model.modality_weight * loss for loss in made.modalities]
+        weighted = made.weighted(model.modality_weight)
         balance.step(weighted, made.total, model.branches(), output.mean_certainty())
     model.zero_grad()
     model.train(mode)

@@ -98,7 +98,7 @@ def _spearman(correct: np.ndarray, confidence: np.ndarray) -> float:
 
 def measure(model: MultimodalModel, threshold: float) -> dict[str, Any]:
     """Everything about one model, with the range of its certainties on clean faces."""
-    patches = torch.cat([o.token_certainty[-1][..., 1:] for o in outputs(model, render(TARGET, FACES, SEED))])
+    patches = torch.cat([o.patch_certainty() for o in outputs(model, render(TARGET, FACES, SEED))])
     acting = patches[patches > 0]  # pairs without an adapter hold zeros
     return {
         "certainty": {name: float(np.quantile(acting, q)) for name, q in (("low", 0.05), ("high", 0.95))},

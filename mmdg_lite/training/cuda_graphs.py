@@ -18,10 +18,10 @@ from mmdg_lite.models.multimodal import MultimodalModel, check_present
 from mmdg_lite.models.outputs import Batch, class_targets
 from mmdg_lite.regrad.gradients import gradients_by_loss
 from mmdg_lite.runs.config import TrainingConfig
-from mmdg_lite.runs.ranks import count
+from mmdg_lite.runs.ranks import world_size
 from mmdg_lite.training.evaluation import to_device
 from mmdg_lite.training.joint_step import Joint
-from mmdg_lite.training.step import Made, forward, passes
+from mmdg_lite.training.step import forward
 
 T = TypeVar("T")
 Recorder = Callable[[Callable[[], T], torch.Generator], tuple[T, Callable[[], None]]]
@@ -51,7 +51,7 @@ def check_graphs(device: torch.device) -> None:
     """Raise `RuntimeError` saying why if steps cannot be recorded here."""
     if device.type != "cuda":
         reason = f"needs a CUDA device, and this run computes on {device.type}"
-    elif count() > 1:
+    elif world_size() > 1:
         reason = "is for one process"
     else:
         return
@@ -59,13 +59,16 @@ def check_graphs(device: torch.device) -> None:
 
 
 class GraphedPasses:
-    """`training_step.passes` by a recorded graph for whole batches, and without one for all others.
+    """Forward and backward passes of whole batches by a recorded graph.
 
-    A batch that is smaller, or in which no sample has one of the modalities, is another sequence of operations and
-    goes the plain way. What comes back lies where the next call puts its own.
+    A batch that is smaller, or in which no sample has one of the modalities, is another sequence of operations: it is
+    left to the plain way. What comes back lies where the next call puts its own.
 
     Args:
-        model, parameters, device, settings: see `passes`.
+        model: in training mode.
+        parameters: what is differentiated.
+        device: a CUDA device.
+        settings: of the training.
         recorder: `record`, or what stands in for it.
     """
 
@@ -76,16 +79,19 @@ class GraphedPasses:
         *,
         device: torch.device,
         settings: TrainingConfig,
-        recorder: Recorder[Made] = record,
+        recorder: Recorder[Joint] = record,
     ) -> None:
         self.model, self.parameters, self.device, self.settings = model, parameters, device, settings
         self.recorder = recorder
         self.recorded: dict[bool, _Recorded] = {}  # by whether the losses' gradients are taken apart
 
-    def __call__(self, batch: dict[str, Any], *, apart: bool) -> Made:
-        """Losses, certainties and gradients of a batch; see `passes`."""
+    def __call__(self, batch: dict[str, Any], *, apart: bool) -> Joint | None:
+        """Losses, certainties and gradients of a batch; None if it has to go the plain way.
+
+        `apart`: see `gradients_by_loss`.
+        """
         if len(batch["label"]) != self.settings.batch_size or not bool(batch["present"].any(dim=0).all()):
-            return passes(self.model, self.parameters, batch, device=self.device, settings=self.settings, apart=apart)
+            return None
         check_present(batch["present"])
         class_targets(batch["label"], batch["domain"], 1 + len(self.model.source_domains))
         if apart not in self.recorded:
@@ -102,23 +108,23 @@ class GraphedPasses:
         generator.set_state(state)
         return _Recorded(given, made, replay)
 
-    def _passes(self, given: Batch, apart: bool) -> Made:
+    def _passes(self, given: Batch, apart: bool) -> Joint:
         """What is recorded: the plain step of one process and one part."""
         with forward(self.model, given, self.device, self.settings) as (output, made):
-            weighted = [None if loss is None else self.model.modality_weight * loss for loss in made.modalities]
+            weighted = made.weighted(self.model.modality_weight)
             gradients = gradients_by_loss(weighted, made.total, self.parameters, apart=apart)
         r, d, i = (None if loss is None else loss.detach() for loss in made.modalities)
         known = replace(made, total=made.total.detach(), modalities=(r, d, i))
-        return Joint(known, [value.detach() for value in output.mean_certainty()], gradients), output, given
+        return Joint(known, [value.detach() for value in output.mean_certainty()], gradients)
 
 
 class _Recorded:
     """One recording: where a batch has to be put, where the results lie, and what computes them."""
 
-    def __init__(self, given: Batch, made: Made, replay: Callable[[], None]) -> None:
+    def __init__(self, given: Batch, made: Joint, replay: Callable[[], None]) -> None:
         self.given, self.made, self.replay = given, made, replay
 
-    def __call__(self, batch: dict[str, Any]) -> Made:
+    def __call__(self, batch: dict[str, Any]) -> Joint:
         for name, place in self.given.items():
             place.copy_(batch[name], non_blocking=True)
         self.replay()

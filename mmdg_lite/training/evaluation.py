@@ -1,9 +1,8 @@
 """Scores of a model on a data set, and of a finished run on its validation and test lists."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,10 @@ from tqdm.auto import tqdm
 
 from mmdg_lite.data.dataset import FaceDataset, with_any_left
 from mmdg_lite.data.loader import loader
-from mmdg_lite.metrics import threshold_at_eer
+from mmdg_lite.metrics import looks_inverted, threshold_at_eer
 from mmdg_lite.modality import Modality
 from mmdg_lite.runs.config import Precision
-from mmdg_lite.runs.scores import Pattern, Scores, write_scores
+from mmdg_lite.runs.scores import Pattern, Scores
 
 TEST_MISSING: tuple[Pattern, ...] = (
     (),
@@ -31,30 +30,6 @@ TEST_MISSING: tuple[Pattern, ...] = (
 
 Scorer = Callable[[dict[str, Any]], Tensor]
 """A batch to P(live), B."""
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Scores of one data set, in its order, and the mean cross-entropy that they have."""
-
-    ids: list[str]
-    labels: NDArray[np.int64]
-    species: list[str]
-    scores: NDArray[np.float64]
-
-    @property
-    def cross_entropy(self) -> float:
-        """Mean of -log P(true class), in nats."""
-        likelihood = np.where(self.labels == 1, self.scores, 1 - self.scores)
-        return float(-np.log(np.clip(likelihood, 1e-12, None)).mean())
-
-    def write(self, path: Path) -> None:
-        """As a score file, see `scores.write_scores`."""
-        write_scores(path, self.ids, self.labels, self.species, self.scores)
-
-    def as_scores(self) -> Scores:
-        """As what `scores.read_scores` gives."""
-        return Scores(ids=tuple(self.ids), labels=self.labels, species=tuple(self.species), scores=self.scores)
 
 
 def possible_tests(dataset: FaceDataset) -> Iterator[tuple[Pattern, FaceDataset]]:
@@ -119,7 +94,7 @@ def score(
     workers: int = 0,
     description: str = "evaluating",
     progress: bool = True,
-) -> Scored:
+) -> Scores:
     """Scores of every sample of a data set, with some modalities taken away."""
     ids: list[str] = []
     species: list[str] = []
@@ -137,7 +112,7 @@ def score(
         labels.append(batch["label"].numpy())
         ids += batch["id"]
         species += batch["species"]
-    return Scored(ids, np.concatenate(labels), species, np.concatenate(scores))
+    return Scores(ids=tuple(ids), labels=np.concatenate(labels), species=tuple(species), scores=np.concatenate(scores))
 
 
 def model_scorer(model: nn.Module, device: torch.device, *, precision: Precision = "auto") -> Scorer:
@@ -178,9 +153,18 @@ def clip_features(
     return np.concatenate(rows)
 
 
-def summarise(validation: Scored, tests: dict[str, Scored]) -> dict[str, Any]:
-    """The threshold fixed on the validation scores, and every metric of every test at it."""
+def summarise(validation: Scores, tests: dict[str, Scores]) -> dict[str, Any]:
+    """The threshold fixed on the validation scores, and every metric of every test at it.
+
+    Warns (`UserWarning`) where the validation AUC is so far below 0.5 that the labels may be inverted.
+    """
     threshold = threshold_at_eer(validation.scores, validation.labels)
     scored = {"validation": validation, **tests}
-    metrics = {name: item.as_scores().metrics(threshold=threshold).to_dict() for name, item in scored.items()}
-    return {"threshold": threshold, "metrics": metrics}
+    metrics = {name: item.metrics(threshold=threshold) for name, item in scored.items()}
+    if looks_inverted(metrics["validation"]):
+        warnings.warn(
+            f"the validation AUC is {metrics['validation'].auc:.3f}, far below 0.5: are the labels inverted? "
+            "1 must mean live and 0 spoof, in the training lists and in the validation lists alike",
+            stacklevel=2,
+        )
+    return {"threshold": threshold, "metrics": {name: values.to_dict() for name, values in metrics.items()}}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mmdg_lite.models.outputs import Losses, Output
 from mmdg_lite.regrad.gradients import LossGradients, gradients_by_loss
-from mmdg_lite.runs.ranks import count, sum_in_place
+from mmdg_lite.runs.ranks import sum_in_place, world_size
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class JointStep:
     Args:
         present: B x 3 bools, of all samples of this step that this process holds.
         parameters: what is differentiated.
-        modality_weight: weight of each modality's loss beside the total loss, in the gradients.
+        weight: of each modality's loss beside the total loss, in the gradients.
         apart: take the four losses' gradients apart, see `gradients_by_loss`.
     """
 
@@ -41,14 +41,15 @@ class JointStep:
         present: Tensor,
         parameters: Sequence[nn.Parameter],
         *,
-        modality_weight: float = 1.0,
+        weight: float = 1.0,
         apart: bool = True,
     ) -> None:
-        self.parameters, self.modality_weight, self.apart = parameters, modality_weight, apart
+        self.parameters, self.weight, self.apart = parameters, weight, apart
         self.sizes = sum_in_place(_sizes(present))  # 4
         self._sums = torch.zeros(7, dtype=self.sizes.dtype, device=self.sizes.device)
         self._gradients: list[LossGradients] = []
         self._precision = torch.float32
+        self._of_modalities = False  # whether the method has modality losses
 
     @property
     def size(self) -> int:
@@ -68,25 +69,28 @@ class JointStep:
         certainty = torch.stack(output.mean_certainty()).detach().to(zero)  # 3
         self._sums += torch.cat([means * own, certainty * own[1:]])
         self._precision = losses.total.dtype
-        total, *modalities = parts
+        self._of_modalities |= any(loss is not None for loss in losses.modalities)
+        total, r, d, i = parts
         assert total is not None
-        weighted = [None if part is None else self.modality_weight * part for part in modalities]
+        weighted = Losses(total, (r, d, i)).weighted(self.weight)
         made = gradients_by_loss(weighted, total, self.parameters, apart=self.apart)
         self._gradients = [_add(*pair) for pair in zip(self._gradients, made, strict=True)] if self._gradients else made
 
     def together(self) -> Joint:
-        """The step as a whole, the same on every rank. A loss of which no part has a sample is None."""
+        """The step as a whole, the same on every rank. A loss that no part has is None."""
         means = sum_in_place(self._sums) / torch.cat([self.sizes, self.sizes[1:]]).clamp(min=1)  # 7
-        there = self.sizes.tolist()
+        samples, *with_modality = self.sizes.tolist()
+        there = [samples, *(size if self._of_modalities else 0 for size in with_modality)]
         total, r, d, i = (
             mean.to(self._precision) if size else None for mean, size in zip(means[:4], there, strict=True)
         )
         assert total is not None
-        return Joint(Losses(total, (r, d, i)), list(means[4:].to(self._precision).unbind()), self._summed())
+        gradients, self._gradients = self._summed(), []
+        return Joint(Losses(total, (r, d, i)), list(means[4:].to(self._precision).unbind()), gradients)
 
     def _summed(self) -> list[LossGradients]:
         """The gradients summed over the ranks, in one exchange; None where no rank has one."""
-        if count() == 1:
+        if world_size() == 1:
             return self._gradients
         gradients = [gradient for of_loss in self._gradients for gradient in of_loss]
         parameters = [*self.parameters] * len(self._gradients)

@@ -10,7 +10,7 @@ import torch
 from mmdg_lite.configuration import write_text
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.regrad.step import Report
-from mmdg_lite.runs.ranks import number
+from mmdg_lite.runs.ranks import rank
 from mmdg_lite.training.joint_step import Joint
 
 
@@ -22,18 +22,18 @@ class TrainingLog:
 
     def begin(self) -> None:
         """An empty log."""
-        if number() == 0:
+        if rank() == 0:
             write_text(self.path, "")
 
     def add(self, record: dict[str, Any]) -> None:
         """One more line."""
-        if number() == 0:
+        if rank() == 0:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
 
     def shorten(self, step: int) -> None:
         """Drop lines of later steps, since they will be made again, and one that was cut off."""
-        if number() > 0:
+        if rank() > 0:
             return
         kept = []
         for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):

@@ -80,7 +80,7 @@ def evaluate(
                 progress=progress,
             )
             scored.write(target / "scores" / name)
-            metrics[name.removesuffix(".csv.gz")] = scored.as_scores().metrics(threshold=result["threshold"]).to_dict()
+            metrics[name.removesuffix(".csv.gz")] = scored.metrics(threshold=result["threshold"]).to_dict()
     values = {"run": folder.path.name, "threshold": result["threshold"], "metrics": metrics}
     write_json(target / "evaluation.json", values)
     return values

@@ -6,21 +6,24 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+import torch
+
 from mmdg_lite.configuration import write_json
 from mmdg_lite.data.dataset import FaceDataset
-from mmdg_lite.runs.config import UNDIVIDED, RunConfig, resolve_device
+from mmdg_lite.data.statistics import picture_statistics
+from mmdg_lite.runs.config import RunConfig, resolve_device
 from mmdg_lite.runs.environment import peak_memory
 from mmdg_lite.runs.folder import RunFolder
 from mmdg_lite.runs.methods import method
 from mmdg_lite.runs.plugins import load_recorded
-from mmdg_lite.runs.ranks import from_first, gathered, number, ranks, started
-from mmdg_lite.runs.scores import Pattern, score_file
+from mmdg_lite.runs.ranks import from_first, gathered, rank, ranks, started
+from mmdg_lite.runs.scores import Pattern, Scores, score_file
 from mmdg_lite.runs.setting_data import SettingData, load_setting
-from mmdg_lite.training.evaluation import Scored, model_scorer, possible_tests, score, summarise
+from mmdg_lite.training.evaluation import model_scorer, possible_tests, score, summarise
 from mmdg_lite.training.linear_probe import fit_probe
 from mmdg_lite.training.trainer import Trainer
 
-DatasetScorer = Callable[[FaceDataset, Pattern], Scored]
+DatasetScorer = Callable[[FaceDataset, Pattern], Scores]
 
 
 def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data: SettingData | None = None) -> Path:
@@ -52,24 +55,26 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
     load_recorded(config.plugins.values())
     run = RunFolder(folder)
     _check_ranks(config)
-    with ranks(resolve_device(config.device)):
-        first = number() == 0
-        with run.claimed(config) if first else nullcontext():
+    with ranks(resolve_device(config.device)) as device:
+        first = rank() == 0
+        with run.claimed(config, device) if first else nullcontext():
             if from_first(lambda: run.finished):
                 return run.path
             since = time.perf_counter()
             data = data or load_setting(config, progress=progress and first)
+            if first and not run.pictures.is_file():
+                write_json(run.pictures, picture_statistics(data.train))
             if method(config.method).kind == "linear_probe":
-                scorer, made = fit_probe(config, run, data, progress=progress), {"steps": 0}
+                scorer, made = fit_probe(config, run, data, device=device, progress=progress), {"steps": 0}
             else:
-                trainer = Trainer(config, run, data, progress=progress)
+                trainer = Trainer(config, run, data, device=device, progress=progress)
                 since -= trainer.seconds
                 trainer.fit()
                 trainer.load_best()
                 scorer = _trained(trainer)
                 made = {"steps": trainer.step, "best_step": trainer.best_step, "skipped_steps": trainer.skipped}
             if first:
-                _test(config, run, data, scorer, made, since)
+                _test(run, data, scorer, made, since, device)
             gathered(None)  # nobody leaves before the first is ready
     return run.path
 
@@ -80,17 +85,17 @@ def _check_ranks(config: RunConfig) -> None:
         return
     if method(config.method).kind == "linear_probe":
         raise ValueError(f"method {config.method!r} is solved by one process, not trained; start it without torchrun")
-    if not config.divisible:
-        raise ValueError(f"method {config.method!r} cannot be trained by {started()} ranks: {UNDIVIDED}")
+    if config.undivided:
+        raise ValueError(f"method {config.method!r} cannot be trained by {started()} ranks: {config.undivided}")
 
 
 def _test(
-    config: RunConfig,
     run: RunFolder,
     data: SettingData,
     scorer: DatasetScorer,
     made: dict[str, int],
     since: float,
+    device: torch.device,
 ) -> None:
     """Score the validation and test lists, and write the run's result."""
     validation = scorer(data.validation, ())
@@ -103,7 +108,7 @@ def _test(
             scored.write(run.scores / name)
             tests[name.removesuffix(".csv.gz")] = scored
     seconds = round(time.perf_counter() - since, 1)
-    cost = {"seconds": seconds} | peak_memory(resolve_device(config.device))
+    cost = {"seconds": seconds} | peak_memory(device)
     write_json(run.result, summarise(validation, tests) | made | cost)
 
 
@@ -111,7 +116,7 @@ def _trained(trainer: Trainer) -> DatasetScorer:
     """Scores by the trained model's head."""
     scorer = model_scorer(trainer.model, trainer.device, precision=trainer.config.training.precision)
 
-    def scored(dataset: FaceDataset, missing: Pattern) -> Scored:
+    def scored(dataset: FaceDataset, missing: Pattern) -> Scores:
         return score(
             scorer,
             dataset,

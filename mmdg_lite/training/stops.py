@@ -1,4 +1,4 @@
-"""What is not finite in a training step, in words: training stops at it or passes over it, never goes on with it."""
+"""Faults of a training step: losses and gradients that are not finite, and too little memory."""
 
 import gc
 import math
@@ -15,24 +15,26 @@ class NonFiniteLoss(RuntimeError):
     """A loss, a gradient or a score is NaN or infinite; the message says which, at which step and for which samples."""
 
 
-def loss_fault(losses: Losses) -> str | None:
-    """The first loss that is NaN or infinite, such as "the depth loss is nan"; None if all are finite."""
+class Fault(Exception):
+    """A loss or a gradient of one step is NaN or infinite; the message says which."""
+
+
+def check_losses(losses: Losses) -> None:
+    """Raise `Fault` naming the first loss that is NaN or infinite, such as "the depth loss is nan"."""
     names = ("total", *(modality.value for modality in MODALITIES))
     for name, loss in zip(names, (losses.total, *losses.modalities), strict=True):
         if loss is not None and not math.isfinite(float(loss.detach())):
-            return f"the {name} loss is {float(loss.detach())}"
-    return None
+            raise Fault(f"the {name} loss is {float(loss.detach())}")
 
 
-def gradient_fault(branches: Sequence[tuple[nn.Parameter, Modality | None]]) -> str | None:
-    """The first branch with a gradient that is NaN or infinite; None if all are finite."""
+def check_gradients(branches: Sequence[tuple[nn.Parameter, Modality | None]]) -> None:
+    """Raise `Fault` naming the first branch with a gradient that is NaN or infinite."""
     given = [(parameter.grad, branch) for parameter, branch in branches if parameter.grad is not None]
     if bool(torch.nn.utils.get_total_norm([gradient for gradient, _ in given]).isfinite()):
-        return None
+        return
     for gradient, branch in given:
         if not bool(gradient.isfinite().all()):
-            return f"a gradient of {'the head' if branch is None else f'the {branch.value} branch'} is not finite"
-    return None
+            raise Fault(f"a gradient of {'the head' if branch is None else f'the {branch.value} branch'} is not finite")
 
 
 def explain(fault: str, *, step: int, ids: Sequence[str]) -> str:
@@ -48,8 +50,15 @@ class OutOfMemory(RuntimeError):
     """The device's memory does not hold a training step; the message says with which batch size it would."""
 
 
+def memory_shortage(error: Exception) -> str:
+    """The first line of an error that says that memory is used up; an error of another kind is raised again."""
+    if not is_out_of_memory(error):
+        raise error
+    return str(error).splitlines()[0] if str(error) else "no memory left"
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is used up: an accelerator's, or the host's as PyTorch or Python reports it."""
+    """True for an error that says that memory is used up: an accelerator's, or the host's by PyTorch or Python."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and "not enough memory" in str(error)

@@ -1,8 +1,9 @@
-"""The training loop: losses, ReGrad, optimiser, validation; its state can be written and taken up at any step."""
+"""The training loop (`Trainer.fit`): forward pass, losses, ReGrad, optimiser; with validation and a resumable state."""
 
 import math
 import time
-from functools import partial
+from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -25,26 +26,51 @@ from mmdg_lite.runs.checkpoints import (
 )
 from mmdg_lite.runs.config import RunConfig, resolve_device
 from mmdg_lite.runs.folder import RunFolder
-from mmdg_lite.runs.ranks import Interrupted, any_rank, count, from_first, gathered, number, stop_requests
+from mmdg_lite.runs.ranks import Interrupted, any_rank, from_first, gathered, rank, stop_requests, world_size
+from mmdg_lite.runs.scores import Scores
 from mmdg_lite.runs.setting_data import SettingData
 from mmdg_lite.training.cuda_graphs import GraphedPasses, check_graphs
-from mmdg_lite.training.evaluation import Scored, model_scorer, score
+from mmdg_lite.training.evaluation import model_scorer, score
+from mmdg_lite.training.joint_step import JointStep
 from mmdg_lite.training.log import TrainingLog, plain, training_record
-from mmdg_lite.training.step import Passes, passes, try_passes
+from mmdg_lite.training.step import forward, micro_batches, try_passes
 from mmdg_lite.training.stops import (
+    Fault,
     NonFiniteLoss,
     OutOfMemory,
+    check_gradients,
+    check_losses,
     explain,
-    gradient_fault,
-    is_out_of_memory,
     largest_that_fits,
-    loss_fault,
+    memory_shortage,
 )
 
 __all__ = ["Interrupted", "NonFiniteLoss", "OutOfMemory", "Trainer"]
 
 LOG_EVERY = 5
 """Steps between two lines of the training log."""
+
+
+def _with_faults_explained(fit: "Callable[[Trainer], None]") -> "Callable[[Trainer], None]":
+    """Go on after a step that was passed over, and explain the errors that end a training."""
+
+    @wraps(fit)
+    def explained(trainer: "Trainer") -> None:
+        with stop_requests() as trainer.requested:
+            while not trainer.is_finished():
+                fault = shortage = ""
+                try:
+                    fit(trainer)
+                except (Fault, RuntimeError, MemoryError) as error:
+                    fault = str(error) if isinstance(error, Fault) else ""
+                    shortage = "" if fault else memory_shortage(error)
+                # outside the handler: while the error lives, so do the tensors of the step
+                if shortage:
+                    raise trainer.out_of_memory(shortage)
+                if fault:
+                    trainer.pass_over(fault)
+
+    return explained
 
 
 class Trainer:
@@ -57,6 +83,7 @@ class Trainer:
         config: the run's configuration.
         run: its folder; a state found there is taken up.
         data: its data sets.
+        device: where to train; None: what `config.device` stands for.
         progress: show a progress bar.
 
     Raises:
@@ -65,12 +92,20 @@ class Trainer:
         checkpoints.CheckpointError: the written state is damaged or not of this run (naming the file).
     """
 
-    def __init__(self, config: RunConfig, run: RunFolder, data: SettingData, *, progress: bool = True) -> None:
-        self.config, self.run, self.data, self.progress = config, run, data, progress and number() == 0
-        if (smallest := min(config.training.batch_size, len(data.train))) < count():
-            raise ValueError(f"batches of {smallest} samples cannot be divided among {count()} ranks; start fewer")
+    def __init__(
+        self,
+        config: RunConfig,
+        run: RunFolder,
+        data: SettingData,
+        *,
+        device: torch.device | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.config, self.run, self.data, self.progress = config, run, data, progress and rank() == 0
+        if (smallest := min(config.training.batch_size, len(data.train))) < world_size():
+            raise ValueError(f"batches of {smallest} samples cannot be divided among {world_size()} ranks; start fewer")
         self.log = TrainingLog(run.metrics)
-        self.device = resolve_device(config.device)
+        self.device = device or resolve_device(config.device)
         self.model = build(config.model).to(self.device)
         if config.training.precision == "float64":
             self.model.double()
@@ -83,11 +118,10 @@ class Trainer:
         self.branches = self.model.branches()
         self.parameters = trainable(self.branches)
         settings = config.training
+        self.graphed: GraphedPasses | None = None
         if settings.cuda_graphs:
             check_graphs(self.device)
-            self.passes: Passes = GraphedPasses(self.model, self.parameters, device=self.device, settings=settings)
-        else:
-            self.passes = partial(passes, self.model, self.parameters, device=self.device, settings=settings)
+            self.graphed = GraphedPasses(self.model, self.parameters, device=self.device, settings=settings)
         kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}[settings.optimiser]
         self.optimiser = kind(self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.regrad = ReGrad(
@@ -95,6 +129,8 @@ class Trainer:
         )
         self.batches_per_epoch = len(self._epoch(0, 0))
         self.step = 0
+        self.batch: dict[str, Any] = {}  # of the present step, this rank's share
+        self.requested: list[int] = []  # signals that ask to stop
         self.best: dict[str, torch.Tensor] = {}
         self.best_key: tuple[float, float] = (math.inf, math.inf)
         self.best_step = 0
@@ -108,6 +144,7 @@ class Trainer:
         if len(set(gathered(self.step))) > 1:
             raise RuntimeError(f"{run.path}: not every rank sees the same state; put it where all nodes can read it")
 
+    @_with_faults_explained
     def fit(self) -> None:
         """Train until the last step, or until validation has not improved for `patience` looks.
 
@@ -116,53 +153,87 @@ class Trainer:
             NonFiniteLoss: a loss, gradient or score is not finite; the last written state is kept.
             OutOfMemory: the device cannot hold a step; the message says which batch size it could.
         """
-        settings = self.config.training
+        settings, model, generator, device = self.config.training, self.model, self.generator, self.device
+        apart = self.regrad.takes_apart
         started = time.perf_counter() - self.seconds
-        with (
-            stop_requests() as requested,
-            tqdm(
-                total=settings.steps, initial=self.step, desc=self.config.method, unit="step", disable=not self.progress
-            ) as bar,
-        ):
-            while not self.is_finished():
-                epoch, start = divmod(self.step, self.batches_per_epoch)
-                for batch in self._epoch(epoch, start):
-                    record = self._step_in_memory(batch)
-                    self.seconds = time.perf_counter() - started
-                    bar.update()
-                    if record["event"] == "skipped":
-                        self.log.add(record)
-                    elif self.step % LOG_EVERY == 0 or self.step == 1:
-                        bar.set_postfix(loss=f"{record['loss_total']:.3f}")
-                        self.log.add(record)
-                    if self.step % settings.validate_every == 0 or self.step == settings.steps:
-                        self._validate()
-                    if any_rank(bool(requested), self.device):
-                        self.write_state()
-                        raise Interrupted(
-                            f"stopped at step {self.step} of {settings.steps}; the same command goes on from there "
-                            f"(state in {self.run.state})"
-                        )
-                    if self.step % settings.checkpoint_every == 0 or self.is_finished():
-                        self.write_state()
-                    if self.is_finished():
-                        break
+        with self._bar() as bar:
+            for batch in self._batches():
+                self.batch = batch
+                model.train()
+                model.progress = self.step / settings.steps
+                step = self.graphed(batch, apart=apart) if self.graphed else None
+                if step is None:
+                    present, state = batch["present"].to(device), generator.get_state()
+                    joint = JointStep(present, self.parameters, weight=model.modality_weight, apart=apart)
+                    for part, places in micro_batches(batch, settings.accumulate, size=joint.size, device=device):
+                        generator.set_state(state)  # every part draws what the whole batch needs
+                        with generator.only(places, joint.size), forward(model, part, device, settings) as made:
+                            output, losses = made
+                            joint.add(losses, output)  # each loss's gradients
+                    step = joint.together()
+                check_losses(step.losses)
+                weighted = step.losses.weighted(model.modality_weight)
+                report = self.regrad.apply(step.gradients, weighted, self.branches, step.certainty)
+                check_gradients(self.branches)
+                self._set_learning_rate()
+                self.optimiser.step()
+                with torch.no_grad():
+                    model.after_step()
+                self.step += 1
+                self.seconds = time.perf_counter() - started
+                self._log(training_record(self.step, step, report), bar)
+                del step  # each loss's gradients with it, before the next forward pass
+                self._finish_step()
+
+    def _bar(self) -> Any:
+        """The progress bar of the training."""
+        name, steps = self.config.method, self.config.training.steps
+        return tqdm(total=steps, initial=self.step, desc=name, unit="step", disable=not self.progress)
+
+    def _batches(self) -> Iterator[dict[str, Any]]:
+        """This rank's share of the batches of all steps that are left, epoch after epoch."""
+        while not self.is_finished():
+            for batch in self._epoch(*divmod(self.step, self.batches_per_epoch)):
+                yield batch
+                if self.is_finished():
+                    break
+
+    def _log(self, record: dict[str, Any], bar: Any) -> None:
+        """Move the progress bar, and log the first and every fifth step."""
+        bar.update()
+        if self.step % LOG_EVERY == 0 or self.step == 1:
+            bar.set_postfix(loss=f"{record['loss_total']:.3f}")
+            self.log.add(record)
+
+    def _finish_step(self) -> None:
+        """Validate and write the state where it is time to. Raises `Interrupted` if a stop is requested."""
+        settings = self.config.training
+        if self.step % settings.validate_every == 0 or self.step == settings.steps:
+            self._validate()
+        if any_rank(bool(self.requested), self.device):
+            self.write_state()
+            raise Interrupted(
+                f"stopped at step {self.step} of {settings.steps}; the same command goes on from there "
+                f"(state in {self.run.state})"
+            )
+        if self.step % settings.checkpoint_every == 0 or self.is_finished():
+            self.write_state()
 
     def is_finished(self) -> bool:
-        """Whether all steps are made, or validation has stopped improving."""
+        """True once all steps are made, or validation has stopped improving."""
         settings = self.config.training
         return self.step >= settings.steps or bool(settings.patience and self.waited >= settings.patience)
 
     def load_best(self) -> None:
         """Put the best validated parameters back into the model, and write them as the run's model."""
         self.model.load_trainable_state_dict(self.best)
-        if number() > 0:
+        if rank() > 0:
             return
         write_checkpoint(self.run.model, self.best, {"step": self.best_step, "method": self.config.method})
 
     def write_state(self) -> None:
         """Write everything that the next step depends on; it is the same on every rank, whatever their number."""
-        if number() > 0:
+        if rank() > 0:
             return
         tensors = {f"model/{name}": value for name, value in self.model.trainable_state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
@@ -221,56 +292,34 @@ class Trainer:
             workers=self.config.data.workers,
             drop_last=len(dataset) >= settings.batch_size,
             start_batch=start,
-            share=(number(), count()),
+            share=(rank(), world_size()),
+            balanced=settings.balanced_batches,
+            views=settings.views,
             pin_memory=self.device.type == "cuda",
         )
 
-    def _step_in_memory(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """A step, or `OutOfMemory` with the batch size that would fit, found by trying."""
-        try:
-            return self._train_step(batch)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            reason = str(error).splitlines()[0] if str(error) else "no memory left"
-        # outside the handler: while the error lives, so do the tensors of the step
-        size, parts = len(batch["id"]), self.config.training.accumulate
-        fitting = largest_that_fits(lambda some: self._try_step(batch, some), math.ceil(size / parts))
+    def out_of_memory(self, reason: str) -> OutOfMemory:
+        """The error to raise, with the batch size that would fit, found by trying."""
+        size, parts = len(self.batch["id"]), self.config.training.accumulate
+        fitting = largest_that_fits(self._try_step, math.ceil(size / parts))
         if fitting is None:
             cure = "not even one sample fits"
-        elif self.config.divisible:
+        elif not self.config.undivided:
             cure = f"batches of {fitting} fit: go on with training.accumulate={math.ceil(size / fitting)}"
         else:
             cure = f"batches of {fitting} fit (training.batch_size), which is another run in another folder"
-        raise OutOfMemory(
+        return OutOfMemory(
             f"{self.device} has too little memory for step {self.step + 1} with batches of {math.ceil(size / parts)}: "
             f"{cure}; {self._kept_state()} ({reason})"
         )
 
-    def _try_step(self, batch: dict[str, Any], some: int) -> None:
-        first = {name: values[:some] for name, values in batch.items()}
+    def _try_step(self, some: int) -> None:
+        first = {name: values[:some] for name, values in self.batch.items()}
         try_passes(self.model, self.regrad, first, device=self.device, settings=self.config.training)
 
-    def _train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """One optimiser step; returns its line for the log.
-
-        A step whose losses or gradients are not finite changes no parameter: it raises, or is passed over and counted.
-        """
-        settings = self.config.training
-        self.model.train()
-        joint, output, given = self.passes(batch, apart=self.regrad.takes_apart)
-        if fault := loss_fault(joint.losses):
-            return self._skip(fault, batch["id"])
-        weighted = [None if loss is None else self.model.modality_weight * loss for loss in joint.losses.modalities]
-        report = self.regrad.apply(joint.gradients, weighted, self.branches, joint.certainty)
-        if fault := gradient_fault(self.branches):
-            return self._skip(fault, batch["id"])
+    def _set_learning_rate(self) -> None:
         for group in self.optimiser.param_groups:
-            group["lr"] = settings.learning_rate * self._rate(self.step)
-        self.optimiser.step()
-        self.model.update_prototypes(output, given)
-        self.step += 1
-        return training_record(self.step, joint, report)
+            group["lr"] = self.config.training.learning_rate * self._rate(self.step)
 
     def _rate(self, step: int) -> float:
         """Learning rate at a step, as a share of its maximum: linear warm-up, then half a cosine down to zero."""
@@ -278,14 +327,15 @@ class Trainer:
         warm = min(1.0, (step + 1) / max(1, settings.warmup))
         return warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
 
-    def _skip(self, fault: str, ids: list[str]) -> dict[str, Any]:
-        """Pass over a batch with a fault, or stop, as configured; returns the line for the log."""
-        ids = [name for of_rank in gathered(ids) for name in of_rank]
+    def pass_over(self, fault: str) -> None:
+        """Pass over the present batch because of a fault, or stop, as configured."""
+        ids = [name for of_rank in gathered(self.batch["id"]) for name in of_rank]
         if self.config.training.non_finite == "stop":
             raise self._non_finite(explain(fault, step=self.step + 1, ids=ids))
         self.step += 1
         self.skipped += 1
-        return {"event": "skipped", "step": self.step, "fault": fault, "ids": ids}
+        self.log.add({"event": "skipped", "step": self.step, "fault": fault, "ids": ids})
+        self._finish_step()
 
     def _non_finite(self, reason: str) -> NonFiniteLoss:
         return NonFiniteLoss(f"{reason}. Nothing was written at this step; {self._kept_state()}")
@@ -315,7 +365,7 @@ class Trainer:
             {"event": "validation", "step": self.step, "eer": plain(eer), "loss": plain(loss), "improved": improved}
         )
 
-    def _score_validation(self) -> Scored:
+    def _score_validation(self) -> Scores:
         return score(
             model_scorer(self.model, self.device, precision=self.config.training.precision),
             self.data.validation,

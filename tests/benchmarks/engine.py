@@ -1,6 +1,7 @@
 """What a training step and an inference of MMDG++ cost, as multiples of the frozen trunk through plain open_clip.
 
-`python -m tests.benchmarks.engine` measures at ViT-B/16 and writes its section of tests/benchmarks/RESULTS.md. T is one
+`python -m tests.benchmarks.engine` measures at ViT-B/16 and writes its section of tests/benchmarks/RESULTS.md. With
+`--clip tiny --batch 24 --threads 1 --only-times` it measures at the size at which this project trains. T is one
 forward pass without gradients of the trunk over the three modalities of a batch (3 B images). F is the trunk's share
 of a step: a forward pass that builds the graph, and four backward passes to the trunk's input (three modality losses
 and the total).
@@ -8,7 +9,7 @@ and the total).
 
 import argparse
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -226,6 +227,19 @@ def time_table(bench: Bench, repeats: int) -> str:
     return "\n".join(rows)
 
 
+def inference_table(bench: Bench, repeats: int, batches: Sequence[int] = (1, 2, 8)) -> str:
+    """Markdown: inference of few faces at a time against the bare trunk over the same images."""
+    rows = ["| faces at a time | trunk, ms per face | inference, ms per face | times the trunk |", "|---|---|---|---|"]
+    for batch in batches:
+        few = replace(bench, batch=batch)
+        seconds = fastest_of_each(
+            {"trunk": PlainTrunk(few).forward, "inference": Step(few).infer}, repeats, bench.device
+        )
+        trunk, inference = (1000 * value / batch for value in seconds.values())
+        rows.append(f"| {batch} | {trunk:.3g} | {inference:.3g} | {inference / trunk:.2f} |")
+    return "\n".join(rows)
+
+
 OPTIONS: dict[str, dict[str, bool]] = {
     "training step": {},
     "training step, activation checkpointing": {"recompute": True},
@@ -258,7 +272,9 @@ def memory_table(bench: Bench) -> str:
 def conditions(bench: Bench) -> str:
     """One sentence on what was measured where."""
     load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    threads = f", {torch.get_num_threads()} threads" if bench.device.type == "cpu" else ""
+    number = torch.get_num_threads()
+    threads = f", {number} threads" if number > 1 else ", one thread, seconds of the process's own time"
+    threads = threads if bench.device.type == "cpu" else ""
     return (
         f"{bench.clip}, batch {bench.batch} ({len(MODALITIES) * bench.batch} images), "
         f"{len(bench.sources)} source domains, "
@@ -267,25 +283,39 @@ def conditions(bench: Bench) -> str:
     )
 
 
+def command(given: argparse.Namespace) -> str:
+    """The command that these options were given to."""
+    size = "" if given.clip == Bench.clip else f" --clip {given.clip} --batch {given.batch} --threads {given.threads}"
+    return f"python -m tests.benchmarks.engine{size}{' --only-times' if given.only_times else ''}"
+
+
 def main() -> None:
     """Measure and write the section."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", type=torch.device, default=CPU)
+    parser.add_argument("--clip", default=Bench.clip, help='an open_clip architecture, or "tiny"')
+    parser.add_argument("--threads", type=int, help="on a CPU; default: PyTorch's own choice")
     parser.add_argument("--batch", type=int, default=8, help="of the times")
     parser.add_argument("--memory-batch", type=int, default=32, help="of the peak memory; 0: leave it out")
+    parser.add_argument("--only-times", action="store_true", help="of the plain step and inference, nothing else")
     parser.add_argument("--repeats", type=int, default=2)
     given = parser.parse_args()
     torch.manual_seed(0)
-    check_compiler(given.device)
-    bench = Bench(batch=given.batch, device=given.device)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    bench = Bench(clip=given.clip, batch=given.batch, device=given.device)
     text = f"{conditions(bench)} Least of {given.repeats} executions in turn. "
-    text += f"Written by `python -m tests.benchmarks.engine`.\n\n{time_table(bench, given.repeats)}"
-    text += "\n\nWays to make the same step, measured apart and in turn, so that only their ratios count:"
-    text += f"\n\n{options_table(bench, given.repeats)}"
-    if given.memory_batch:
+    text += f"Written by `{command(given)}`.\n\n{time_table(bench, given.repeats)}"
+    text += f"\n\nFew faces at a time, as `predict` scores them:\n\n{inference_table(bench, given.repeats)}"
+    if not given.only_times:
+        check_compiler(given.device)
+        text += "\n\nWays to make the same step, measured apart and in turn, so that only their ratios count:"
+        text += f"\n\n{options_table(bench, given.repeats)}"
+    if given.memory_batch and not given.only_times:
         large = replace(bench, batch=given.memory_batch)
         text += f"\n\nPeak of PyTorch's allocations, batch {large.batch}:\n\n{memory_table(large)}"
-    write_section(RESULTS, f"{TITLE}, {given.device.type}", text)
+    of_clip = "" if given.clip == Bench.clip else f"{given.clip} CLIP, "
+    write_section(RESULTS, f"{TITLE}, {of_clip}{given.device.type}", text)
     print(text)
 
 

@@ -61,6 +61,13 @@ def test_tables_at_tiny_size() -> None:
     assert len(engine.options_table(BENCH, 1, options).splitlines()) == 2 + len(options)
 
 
+def test_inference_of_few_faces_at_tiny_size() -> None:
+    rows = [line.split("|")[1:-1] for line in engine.inference_table(BENCH, 1, (1, 2)).splitlines()[2:]]
+    assert [int(row[0]) for row in rows] == [1, 2]
+    for _, trunk, inference, times in rows:
+        assert float(times) == pytest.approx(float(inference) / float(trunk), rel=0.02)
+
+
 def test_memory_at_tiny_size() -> None:
     rows = engine.memory_table(replace(BENCH, image_size=64, batch=8)).splitlines()[2:]
     plain, step, checkpointed = (float(row.split("|")[3]) for row in rows)

@@ -18,7 +18,7 @@ from mmdg_lite.data.dataset import (
 )
 from mmdg_lite.data.loader import CLIP_MEAN, CLIP_STD, collate, loader, make_batch
 from mmdg_lite.data.synthetic import render
-from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.modality import MODALITIES, Modality, second_view
 
 
 def random_dataset(letter, count, *, size=8, seed=0, present=None):
@@ -190,3 +190,85 @@ def test_labels_and_lengths_are_checked():
         ArrayDataset(Samples(**(vars(good) | {"species": ["live"]})))
     with pytest.raises(ValueError, match="depth holds 2 of 3"):
         ArrayDataset(Samples(**(vars(good) | {"depth": good.depth[:2]})))
+
+
+def uneven_dataset():
+    """Domain W: 7 live faces and 3 attacks; domain C: 2 live faces and 12 attacks."""
+    parts = []
+    for letter, live, attacks in (("W", 7, 3), ("C", 2, 12)):
+        whole = random_dataset(letter, 80)
+        chosen = [*np.flatnonzero(whole.labels == 1)[:live], *np.flatnonzero(whole.labels == 0)[:attacks]]
+        parts.append(Subset(whole, chosen))
+    return ConcatDataset(parts)
+
+
+def groups_of(batch):
+    """Numbers of attacks and live faces of C, then of W."""
+    return torch.bincount(2 * batch["domain"] + batch["label"], minlength=4).tolist()
+
+
+def test_balanced_batches_hold_every_group_in_equal_numbers():
+    dataset = uneven_dataset()
+    made = batches(dataset, balanced=True, batch_size=8)
+    assert [groups_of(batch) for batch in made] == [[2, 2, 2, 2]] * 3
+    names = [name for batch in made for name in batch["id"]]
+    counts = {name: names.count(name) for name in dataset.ids}
+    of_group = {group: [] for group in range(4)}
+    for name, letter, label in zip(dataset.ids, dataset.domains, dataset.labels, strict=True):
+        of_group[2 * (letter == "W") + int(label)].append(counts[name])
+    # six places per group and epoch: 12 attacks and 2 live faces of C, 3 attacks and 7 live faces of W
+    assert [sorted(of_group[group]) for group in range(4)] == [[0] * 6 + [1] * 6, [3, 3], [2, 2, 2], [0] + [1] * 6]
+
+
+def test_groups_take_turns_at_places_that_are_left_over():
+    """Six places for four groups: two groups have two, and over two batches every group has three."""
+    first, second, *_ = (groups_of(batch) for batch in batches(uneven_dataset(), balanced=True, batch_size=6))
+    assert sorted(first) == sorted(second) == [1, 1, 2, 2]
+    assert [a + b for a, b in zip(first, second, strict=True)] == [3, 3, 3, 3]
+
+
+def test_balanced_batches_are_resumed_shared_and_differ_between_epochs():
+    dataset = uneven_dataset()
+    options = {"balanced": True, "batch_size": 8, "views": 2}
+    whole = batches(dataset, **options)
+    assert all(map(equal, whole[1:], batches(dataset, start_batch=1, **options)))
+    assert [batch["id"] for batch in whole] != [batch["id"] for batch in batches(dataset, epoch=3, **options)]
+    for of_one, of_other, together in zip(
+        batches(dataset, share=(0, 2), **options), batches(dataset, share=(1, 2), **options), whole, strict=True
+    ):
+        assert groups_of(of_one) == groups_of(of_other) == [1, 1, 1, 1]
+        assert together["id"][0::2] == of_one["id"] and together["id"][1::2] == of_other["id"]
+    assert len(batches(dataset, balanced=True, batch_size=60)) == 1
+
+
+def test_what_cannot_be_balanced_is_refused_with_a_reason():
+    dataset = uneven_dataset()
+    only_live = Subset(dataset, np.flatnonzero((dataset.labels == 1) | (np.array(dataset.domains) == "W")))
+    with pytest.raises(ValueError, match="balanced batches need attacks of domain C, which has none"):
+        batches(only_live, balanced=True)
+    with pytest.raises(ValueError, match="of 4 groups need a batch_size of at least 4, got 3"):
+        batches(dataset, balanced=True, batch_size=3)
+    with pytest.raises(ValueError, match="balanced batches need shuffle=True"):
+        batches(dataset, balanced=True, shuffle=False)
+
+
+def test_a_second_view_is_another_draw_and_leaves_the_first_as_it_was():
+    dataset = random_dataset("W", 20)
+    one, two = batches(dataset), batches(dataset, views=2)
+    assert all(map(equal, one, two))
+    first, second = (torch.cat([pick(batch)["rgb"] for batch in two]) for pick in (dict, second_view))
+    differing = (first != second).flatten(1).any(dim=1)
+    assert differing.float().mean() > 0.5
+    assert not all(torch.equal(batch["present"], second_view(batch)["present"]) for batch in two)
+    assert all(torch.equal(second_view(batch)["label"], batch["label"]) for batch in two)
+    plain = batches(dataset, views=2, augment=None)
+    assert all(equal(batch, second_view(batch)) for batch in plain)
+    parts = batches(dataset, views=2, batch_size=3)
+    again = {name: image for batch in parts for name, image in zip(batch["id"], batch["second_rgb"], strict=True)}
+    assert all(
+        torch.equal(again[name], image)
+        for batch in two
+        for name, image in zip(batch["id"], batch["second_rgb"], strict=True)
+    )
+    with pytest.raises(ValueError, match="no second_rgb: train with two views"):
+        second_view(one[0])

@@ -104,7 +104,7 @@ def test_truncated_image_and_repair(copy, capsys):
 def test_not_an_image(copy, capsys):
     cefa = copy("C")
     cefa.path(0, "rgb").write_bytes(b"GIF? no")
-    check_skipped_then_kept(cefa, capsys, 0, "unreadable or cut off", {"rgb"})
+    check_skipped_then_kept(cefa, capsys, 0, "neither PNG, JPEG nor TIFF (the file begins with b'GIF? no')", {"rgb"})
 
 
 def test_grey_colour_frame(copy, capsys):

@@ -1,5 +1,6 @@
 """What the four converters read is what the formats hold: right file, frame, channel, crop and range."""
 
+import json
 import tracemalloc
 import zipfile
 
@@ -8,13 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_prep.__main__ import main
 from data_prep.casia_surf import CasiaSurf
-from data_prep.cefa import Cefa, crop_border
+from data_prep.cefa import Cefa, crop_border, crop_each
+from data_prep.leave_one_out import read_leave_one_out
 from data_prep.miniatures import BORDER, SIZE, miniature
 from data_prep.padisi import Padisi
 from data_prep.sources import Reading, SampleProblem, SourceError
 from data_prep.wmca import TREES, Wmca
-from mmdg_lite.data.real.lists import LETTERS, SPLITS, check_splits, read_list, read_lists
+from mmdg_lite.data.real.lists import LETTERS, SPLITS, ListError, check_splits, read_list, read_lists
+from mmdg_lite.data.real.manifest import read_manifest
 from mmdg_lite.modality import MODALITIES, Modality
 
 OPEN = {"W": Wmca.open, "C": Cefa.open, "S": CasiaSurf.open, "P": Padisi.open}
@@ -125,6 +129,84 @@ def test_modalities_are_cropped_to_one_box_at_any_resolution():
     assert dark.images[Modality.DEPTH].shape == (4, 4, 1)
 
 
+def test_each_modality_can_be_cropped_to_its_own_box():
+    images = {m: np.zeros((40, 60, 3 if m is Modality.RGB else 1), np.uint8) for m in MODALITIES}
+    images[Modality.RGB][10:30, 20:40] = 100
+    images[Modality.DEPTH][8:12, 12:18] = 50
+    images[Modality.INFRARED][5, 5] = 200  # a box of one pixel cannot lose a row
+    reading = Reading(images=images)
+    crop_each(reading)
+    assert [reading.images[m].shape[:2] for m in MODALITIES] == [(19, 19), (3, 5), (40, 60)]
+    assert (reading.images[Modality.DEPTH] == 50).all()
+
+
+def test_switches_are_recorded_and_not_mixed(tmp_path, capsys):
+    for letter, name, option in (
+        ("C", "cefa", ("crop", "shared", "each")),
+        ("P", "padisi", ("colour_order", "bgr", "rgb")),
+    ):
+        source, lists = miniature(letter, tmp_path / letter, live=1, spoof=1)
+        paths = ["--source", str(source), "--lists", str(lists), "--out", str(tmp_path / "data"), "--workers", "0"]
+        assert main([name, *paths]) == 0
+        key, usual, other = option
+        path = tmp_path / "data" / letter / "conversion.json"
+        assert json.loads(path.read_text())[key] == usual
+        assert main([name, *paths, f"--{key.replace('_', '-')}", other]) == 1
+        assert f"converted with {key} {usual}, not {other}" in capsys.readouterr().err
+        settings = json.loads(path.read_text())
+        del settings[key]  # as an earlier version left it
+        path.write_text(json.dumps(settings))
+        assert main([name, *paths]) == (letter == "P")  # it took channels 0 to 2 for red, green, blue
+        path.write_text(json.dumps(settings | {"form": 1}))
+        assert main([name, *paths]) == 1
+        assert "by an earlier version, which averaged holes of depth" in capsys.readouterr().err
+
+
+def test_the_owners_leave_one_out_tables_become_splits(tmp_path, capsys):
+    source, lists = miniature("W", tmp_path, live=3, spoof=3)
+    rows = read_lists(lists, "W")
+    groups = {"train": "train", "val": "dev", "test": "eval"}
+    table = tmp_path / "PROTOCOL-LOO_replay.csv"
+    lines = ["file,group"]
+    for split, part in rows.items():
+        lines += [f"face-station/01.02.17/{row.clip.rsplit('/', 1)[-1]}.hdf5,{groups[split]}" for row in part]
+    table.write_text("\n".join(lines) + "\n")
+    for row in rows["train"]:
+        renumber(source, TREES[0], row.clip.rsplit("/", 1)[-1], dict.fromkeys((1, 2, 3, 4, 5, 6, 7, 8), 3))
+        renumber(source, TREES[1], row.clip.rsplit("/", 1)[-1], dict.fromkeys((1, 2, 3, 4, 5, 6, 7), 5))
+    found = read_leave_one_out(table, Wmca.open(source), frames=3)
+    for split, part in rows.items():
+        videos = {row.clip: (row.label, row.species, row.subject) for row in part}
+        assert {row.clip: (row.label, row.species, row.subject) for row in found[split]} == videos
+        assert [row.frames[0] for row in found[split][:3]] == (
+            ["0002", "0004", "0006"] if split == "train" else ["0012"] * 3
+        )
+    options = ["--source", str(source), "--out", str(tmp_path / "data"), "--workers", "0", "--size", "32"]
+    assert main(["wmca", *options, "--leave-one-out", str(table), "--frames", "2"]) == 0
+    recorded = json.loads((tmp_path / "data" / "W" / "conversion.json").read_text())
+    assert recorded["leave_one_out"] == "PROTOCOL-LOO_replay.csv" and recorded["frames"] == 2
+    assert len(read_manifest(tmp_path / "data" / "W")) == 6 * 2 + 12
+    assert main(["verify", str(tmp_path / "data")]) == 0
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("path,group\n", "line 1: the columns file and group are needed; found path,group"),
+        ("file,group\n", "line 1: the table has no recordings"),
+        ("file,group\na/001_01_000_0_00,test\n", "line 2: the group must be train, dev or eval, got 'test'"),
+        ("file,group\na/person,train\n", "line 2: .*is not of the form"),
+        ("file,group\n001_01_000_0_00,train\nb/001_01_000_0_00.hdf5,dev\n", "line 3: .*second time .line 2"),
+        ("file,group\n001_01_000_0_00\n", "line 2: expected 2 fields, found 1"),
+    ],
+)
+def test_other_tables_are_no_leave_one_out_tables(tmp_path, text, reason):
+    source, _ = miniature("W", tmp_path, live=1, spoof=1)
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ListError, match=reason):
+        read_leave_one_out(tmp_path / "a.csv", Wmca.open(source))
+
+
 def test_padisi_channels_range_and_first_frame(tmp_path):
     values = np.linspace(0, 1, 3 * 5 * 4 * 6).reshape(3, 5, 4, 6)
     (tmp_path / "deep").mkdir()
@@ -133,7 +215,9 @@ def test_padisi_channels_range_and_first_frame(tmp_path):
     (row,) = read_list(tmp_path / "P-train.txt", "P")
     images = Padisi.open(tmp_path).read(row).images
     expected = np.rint(values[0] * 255).astype(np.uint8)
-    assert np.array_equal(images[Modality.RGB], expected[:3].transpose(1, 2, 0))
+    assert np.array_equal(images[Modality.RGB], expected[2::-1].transpose(1, 2, 0))  # blue, green, red in the file
+    as_rgb = Padisi.open(tmp_path, colour_order="rgb").read(row).images
+    assert np.array_equal(as_rgb[Modality.RGB], expected[:3].transpose(1, 2, 0))
     assert np.array_equal(images[Modality.INFRARED][..., 0], expected[3])
     assert np.array_equal(images[Modality.DEPTH][..., 0], expected[4])
 

@@ -1,6 +1,9 @@
 """Images of one's own: the table, what grey values of 16 bits become, and what is refused."""
 
 import contextlib
+import json
+import os
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_prep.__main__ import main
-from data_prep.own import COLUMNS, Own, depth_grey, infrared_grey, read_table
+from data_prep.own import Own
+from data_prep.table import COLUMNS, read_table
 from mmdg_lite.data.protocols import own_setting
 from mmdg_lite.data.real.lists import ListError
 from mmdg_lite.data.real.manifest import is_plain_name, read_manifest
@@ -105,12 +109,99 @@ def test_a_table_that_is_not_utf_8_is_named(mark, encoding, table):
         read_table(path)
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
-def test_a_table_in_utf_16_is_named(encoding, table):
+def test_a_table_in_utf_16_is_read_with_its_mark_and_named_without(table):
     path = table(*LINES)
-    path.write_bytes(path.read_text().encode(encoding))
+    rows, text = read_table(path), path.read_text()
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+        mark = b"" if encoding == "utf-16" else "\ufeff".encode(encoding)
+        path.write_bytes(mark + text.encode(encoding))
+        assert read_table(path) == rows
+    path.write_bytes(text.encode("utf-16-le"))
     with pytest.raises(ListError, match=r"own\.csv, line 1: .*save the table as CSV in UTF-8"):
         read_table(path)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("head", ["", "sep={}\r\n", "\ufeff"])
+@pytest.mark.parametrize("tail", ["", "{0}{0}"])
+def test_tables_as_spreadsheets_write_them(table, delimiter, head, tail):
+    rows = read_table(table(*LINES))
+    path = table()
+    lines = [",".join(COLUMNS).title(), *LINES, "," * (len(COLUMNS) - 1)]  # empty lines below the table
+    text = "\r\n".join(line.replace(",", delimiter) + tail.format(delimiter) for line in lines) + "\r\n"
+    path.write_text(head.format(delimiter) + text, encoding="utf-8", newline="")
+    read = read_table(path)
+    assert [(r.paths, r.label, r.subject) for s in read for r in read[s]] == [
+        (r.paths, r.label, r.subject) for s in rows for r in rows[s]
+    ]
+    assert [r.line for s in read for r in read[s]] == [n + head.startswith("sep") for n in (2, 3, 4)]
+
+
+def test_a_table_with_other_columns_is_told_what_was_found(table):
+    with pytest.raises(ListError, match=r"must be split,.*; found split,label \(divided by semicolon\)"):
+        read_table(table(columns=("split;label",)))
+
+
+def test_paths_of_windows_are_read_and_those_of_other_computers_named(table):
+    rows = read_table(table(*(line.replace("1d.png", "anna\\1d.png") for line in LINES)))
+    assert rows["train"][0].paths == ("1.png", "anna/1d.png", "1i.png")
+    for path in ("C:\\faces\\4.png", "c:/faces/4.png", "\\\\server\\faces\\4.png"):
+        with pytest.raises(ListError, match=r"line 5: .* is a path of another computer: write it as"):
+            read_table(table(*LINES, f"test,live,d,{path},,"))
+
+
+def test_one_file_under_two_names_is_one_file(table, tmp_path, rng):
+    source = tmp_path / "faces"
+    pictures(source, rng)
+    (source / "x").mkdir()
+    (source / "é.png").write_bytes((source / "1.png").read_bytes())
+    (source / "link.png").symlink_to(source / "1.png")
+    os.link(source / "1.png", source / "hard.png")
+    first = ("train,live,a,1.png,,", "train,print,a,\u00e9.png,,")
+    others = [
+        "./1.png",
+        ".//1.png",
+        "x/../1.png",
+        str(source / "1.png"),
+        ".\\1.png",
+        "link.png",
+        "hard.png",
+        "e\u0301.png",
+    ]
+    for other in others:
+        with pytest.raises(ListError, match=r"line 4: .* is in test, and by line [23] in train, too"):
+            read_table(table(*first, f"test,live,b,{other},,"), source=source)
+        with pytest.raises(ListError, match=r"line 4: .*: listed for the second time"):
+            read_table(table(*first, f"train,live,b,{other},,"), source=source)
+    assert read_table(table(*first, "test,live,b,2.png,,"), source=source)
+    with pytest.raises(ListError, match=r"line 3: .* is in test, and by line 2 in train, too"):
+        read_table(table("train,live,a,1.png,,", "test,print,b,2.png,./x/../1.png,"))
+
+
+def test_accents_in_the_table_may_be_written_in_either_way(table, tmp_path, rng):
+    pictures(tmp_path / "faces", rng)
+    for stored, written in (("\u00e9", "e\u0301"), ("o\u0308", "\u00f6")):
+        (tmp_path / "faces" / f"{stored}.png").write_bytes((tmp_path / "faces" / "1.png").read_bytes())
+        [row] = read_table(table(f"test,live,a,{written}.png,,"))["test"]
+        assert Modality.RGB in Own(source=tmp_path / "faces", domain="kiosk").read(row).images
+
+
+@pytest.mark.parametrize(
+    "species",
+    ["live_glasses", "real_face", "RealFace", "live1", "LIVE-2", "glasses.live", "bona_fide_outdoor", "livebeard",
+     "true", "genuine_user", "person", "Echt"],
+)  # fmt: skip
+def test_a_species_with_a_word_for_live_is_never_an_attack_in_silence(species, table):
+    with pytest.raises(ListError, match=f"line 5: the species '{species}' would be an attack: write live, or name the"):
+        read_table(table(*LINES, f"test,{species},d,4.png,,"))
+
+
+def test_numbers_are_no_species_and_other_words_are(table):
+    with pytest.raises(ListError, match="line 5: the species '1' is a number: write live, or the kind of attack"):
+        read_table(table(*LINES, "test,1,d,4.png,,"))
+    names = ("print_person1", "realistic_mask", "replay", "olive_mask", "deliverable", "3d_mask")
+    rows = read_table(table(*LINES, *(f"test,{name},d,{name}.png,," for name in names)))["test"]
+    assert [row.species for row in rows[1:]] == list(names)
 
 
 @given(st.lists(st.sampled_from([*LINES, *'\n\r\0,"é ', "live", "\ufeff"]) | st.text(max_size=9), max_size=12))
@@ -128,22 +219,13 @@ def test_a_column_stands_once_in_a_table(table):
         read_table(table(*(f"{line},x" for line in LINES), columns=(*COLUMNS, "rgb")))
 
 
-def test_a_table_needs_its_columns_and_every_split(table):
+def test_a_table_needs_its_columns_and_a_sample(table):
     with pytest.raises(ListError, match="the columns must be split,species,subject,rgb,depth,infrared"):
         read_table(table(columns=("split", "label")))
-    with pytest.raises(ListError, match="no sample of split val, test"):
-        read_table(table(LINES[0]))
-
-
-def test_depth_is_bright_where_it_is_near_and_zero_where_it_was_not_measured():
-    values = np.array([[0, 100, 400, 650, 900, 5000]])
-    assert depth_grey(values, (400, 900)).tolist() == [[0, 255, 255, 128, 1, 1]]
-    assert depth_grey(values, (900, 400)).tolist() == [[0, 1, 1, 128, 255, 255]]
-    assert infrared_grey(np.array([[0, 64, 512, 1023, 2000]]), (64, 1023)).tolist() == [[0, 0, 119, 255, 255]]
-
-
-def test_infrared_that_is_a_negative_is_turned_round():
-    assert infrared_grey(np.array([[0, 64, 512, 1023, 2000]]), (1023, 64)).tolist() == [[255, 255, 136, 0, 0]]
+    with pytest.raises(ListError, match="the table has no samples"):
+        read_table(table())
+    rows = read_table(table(LINES[2]))
+    assert [len(rows[split]) for split in ("train", "val", "test")] == [0, 0, 1]
 
 
 def test_values_of_16_bits_are_not_guessed_at(table, tmp_path, rng):
@@ -257,3 +339,61 @@ def test_a_setting_of_another_form_is_refused(name):
 def test_a_domain_stands_once_on_a_side():
     with pytest.raises(ValueError, match="names domain a twice"):
         own_setting("a+a->b")
+
+
+@pytest.mark.parametrize("name", ["con", "NUL", "Aux", "com1", "LPT9", "prn"])
+def test_names_of_devices_are_no_domains(name, table, tmp_path, capsys):
+    assert convert(tmp_path, table(*LINES), name=name) == 1
+    assert "no name of a device" in capsys.readouterr().err and not (tmp_path / "data").exists()
+    with pytest.raises(ValueError, match="write sources->targets"):
+        own_setting(f"kiosk->{name}")
+    assert own_setting(f"kiosk->{name}x").targets == (f"{name}x",)
+
+
+def test_a_source_or_table_that_is_not_there_is_named_before_anything_is_written(table, tmp_path, rng, capsys):
+    assert convert(tmp_path, table(*LINES)) == 1
+    assert f"{tmp_path / 'faces'}: no such folder; --source names" in capsys.readouterr().err
+    pictures(tmp_path / "faces", rng)
+    assert convert(tmp_path, tmp_path / "other.csv") == 1
+    assert "other.csv: no such table; --table names" in capsys.readouterr().err and not (tmp_path / "data").exists()
+
+
+def test_a_test_list_alone_of_one_person_can_be_converted(table, tmp_path, rng, capsys):
+    pictures(tmp_path / "faces", rng)
+    lines = ("test,live,a,1.png,1d.png,1i.png", "test,print,a,2.png,2d.png,2i.png")
+    assert convert(tmp_path, table(*lines), "--depth-range", "300", "900") == 0
+    printed = capsys.readouterr().out
+    assert "test: 1 live, 1 print\n" in printed and "train: no live face and no attack" in printed
+    assert [row.split for row in read_manifest(tmp_path / "data" / "kiosk")] == ["test", "test"]
+    assert main(["verify", str(tmp_path / "data")]) == 0
+
+
+def test_the_report_tells_where_values_lie_and_warns(table, tmp_path, rng, capsys):
+    pictures(tmp_path / "faces", rng)
+    assert convert(tmp_path, table(*LINES), "--depth-range", "300", "360") == 0
+    printed = capsys.readouterr().out
+    found = re.search(r"depth beside the given range: 0\.0% hole, 0\.0% below, (\S+)% inside, (\S+)% above", printed)
+    assert float(found[1]) + float(found[2]) == pytest.approx(100, abs=0.2) and 5 < float(found[1]) < 16
+    assert re.search(
+        r"WARNING.*depth: only \d+% of the measured values lie inside .* from 3[\d.]+ to 8[\d.]+", printed, re.S
+    )
+    assert convert(tmp_path, table(*LINES), "--depth-range", "3000", "9000", name="lab") == 1
+    assert "is that the files' unit?" in capsys.readouterr().out
+
+
+def test_holes_and_ranges_are_recorded(table, tmp_path, rng, capsys):
+    pictures(tmp_path / "faces", rng)
+    more = ("--depth-range", "300", "900.5", "--depth-holes", "65535", "-1", "--infrared-range", "0", "255")
+    assert convert(tmp_path, table(*LINES), *more) == 0
+    recorded = json.loads((tmp_path / "data" / "kiosk" / "conversion.json").read_text())
+    assert recorded["depth_range"] == "300 900.5" and recorded["depth_holes"] == "-1 65535"
+    assert recorded["infrared_range"] == "0 255" and recorded["rgb_range"] == ""
+    assert convert(tmp_path, table(*LINES), *more[:3]) == 1
+    assert "converted with infrared_range 0 255, not" in capsys.readouterr().err
+
+
+def test_depth_is_stored_without_loss_whatever_the_format(table, tmp_path, rng, capsys):
+    pictures(tmp_path / "faces", rng)
+    assert convert(tmp_path, table(*LINES), "--depth-range", "300", "900", "--format", "jpg") == 0
+    row = read_manifest(tmp_path / "data" / "kiosk")[0]
+    assert (row.rgb[-4:], row.depth[-4:], row.infrared[-4:]) == (".jpg", ".png", ".jpg")

@@ -1,11 +1,14 @@
 """YOUR_METHOD.md does what it says: its files are saved, its commands typed, its rule and its model trained."""
 
+import inspect
 import json
 import re
 from functools import partial
 
 import pytest
+import torch
 
+from mmdg_lite.models import builder
 from mmdg_lite.reproduce.dask import on_dask
 from mmdg_lite.reproduce.grid import TRAINING_NOTEBOOK, plan
 from mmdg_lite.results.collect import collect
@@ -39,10 +42,27 @@ def test_the_page_leads_to_a_table_with_the_own_rule_and_the_own_model(tmp_path)
         hter = 100 * frame.loc[frame["missing"] == "", "hter"][method]
         assert re.search(rf"\| {re.escape(title)} +\| {hter:.2f} +\|", (tmp_path / "tables" / "P1.md").read_text())
     assert re.search(r"\| MMDG\+\+ with capped gradients +\| capped +\| \d", printed)
+    line = json.loads((tmp_path / "runs" / "small_ssdg" / "metrics.jsonl").read_text().splitlines()[0])
+    assert line["loss_total"] > 0 and line["loss_rgb"] is None
     recorded = json.loads((tmp_path / "runs" / "late_fusion" / "config.json").read_text())["plugins"]
     assert recorded["late_fusion.py"]["path"] == str(tmp_path / "late_fusion.py")
     tested = json.loads((tmp_path / "runs" / "late_fusion" / "evaluation" / "evaluation.json").read_text())
     assert "test_S" in tested["metrics"]
+
+
+def test_the_page_s_triplet_loss_and_reversal_are_their_formulas(files):
+    """Three samples: squared distances 2, 2 - sqrt 2 and 2 - sqrt 2."""
+    plugins.load_plugin(files["small_ssdg.py"])
+    page = inspect.getmodule(builder.ARCHITECTURES["small_ssdg"].builder)
+    z = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5**0.5, 0.5**0.5]])
+    positive, negative = 2.0, 2 - 2**0.5  # from either anchor of class 0
+    expected = torch.tensor(positive - negative + 0.1)
+    torch.testing.assert_close(page.triplet_loss(z, torch.tensor([0, 0, 1])), expected)
+    assert page.triplet_loss(z, torch.tensor([0, 1, 2])) == 0  # no pair of one class
+    x = torch.tensor([3.0], requires_grad=True)
+    y = page.ReversedGradient.apply(x, 0.5)
+    (4 * y).sum().backward()
+    assert torch.equal(y, x) and x.grad == -2
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,7 @@ from mmdg_lite.plots import training as training_module
 from mmdg_lite.plots.style import new_figure
 from mmdg_lite.regrad import plane as plane_module
 from mmdg_lite.regrad.effects import TITLES, available
-from mmdg_lite.regrad.rule import RULES
-from mmdg_lite.regrad.step import regrad
+from mmdg_lite.regrad.rule import RULES, regrad
 from mmdg_lite.studies import modality_balance, quickstart
 from mmdg_lite.studies.shapley import CHANCE, COALITIONS
 

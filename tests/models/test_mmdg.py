@@ -6,7 +6,6 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-import torchvision
 from torch import nn
 from torch.nn import functional
 
@@ -206,19 +205,6 @@ def test_infrared_enters_with_its_descriptors_and_nothing_else_changes(generator
     torch.testing.assert_close(without._trunk_inputs(stack), stack)
 
 
-def test_another_trunk_gets_images_normalised_as_its_weights_expect(generator):
-    torch.manual_seed(0)
-    vit = torchvision.models.VisionTransformer(SIZE, PATCH, num_layers=1, num_heads=2, hidden_dim=WIDTH, mlp_dim=32)
-    vit.heads = nn.Identity()
-    model = MMDG(vit, SOURCES, descriptors=False).eval()
-    grey = {name: torch.rand(2, 3, SIZE, SIZE, generator=generator) for name in ("rgb", "depth", "infrared")}
-    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-    output = model({name: (image - mean) / std for name, image in grey.items()})
-    own_mean, own_std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    for m, image in enumerate(grey.values()):
-        torch.testing.assert_close(output.features[:, m], vit((image - own_mean) / own_std), atol=1e-5, rtol=1e-5)
-
-
 def test_depth_and_infrared_never_fuse_directly(generator):
     model = build(layers=1)
     batch, other = images(2, generator), images(2, generator)
@@ -264,7 +250,7 @@ def test_what_a_missing_modality_holds_cannot_matter(generator, content):
         output = twin(given)
         both = losses(output, given)
         (both.total + sum(both.modalities)).backward()
-        twin.update_prototypes(output, given)
+        twin.after_step()
         gradients = [p.grad for p in twin.parameters() if p.grad is not None]
         results.append([output.logits, output.certainty, output.features, twin.prototypes.centres, *gradients])
         assert all(value.isfinite().all() for value in results[-1])
@@ -317,12 +303,12 @@ def test_first_batch_gives_the_prototypes_and_the_next_ones_move_them(generator)
         torch.testing.assert_close(centres[:, c], output.features[members].mean(dim=0).detach())
     distance = torch.cdist(output.features.transpose(0, 1), centres).transpose(0, 1)  # B x 3 x classes
     torch.testing.assert_close(output.modality_logits, -distance, atol=1e-4, rtol=1e-4)
-    model.update_prototypes(output, batch)
+    model.after_step()
     torch.testing.assert_close(model.prototypes.centres, centres)  # the same batch again: the same means
     batch = training_batch(6, generator)
     output = model(batch)
     torch.testing.assert_close(model.prototypes.centres, centres)  # a forward pass moves none that is there
-    model.update_prototypes(output, batch)
+    model.after_step()
     mean = output.features[live].mean(dim=0).detach()
     torch.testing.assert_close(model.prototypes.centres[:, 0], 0.2 * centres[:, 0] + 0.8 * mean)
 
@@ -426,11 +412,11 @@ def test_a_few_steps_through_regrad_lower_the_losses(generator):
     for _ in range(15):
         output = model(batch)
         both = losses(output, batch)
-        weighted = [None if loss is None else model.modality_weight * loss for loss in both.modalities]
+        weighted = both.weighted(model.modality_weight)
         history.append((both.total.item(), sum(loss.item() for loss in both.modalities)))
         report = regrad.step(weighted, both.total, model.branches(), output.mean_certainty())
         optimiser.step()
-        model.update_prototypes(output, batch)
+        model.after_step()
     assert history[-1][0] < 0.3 * history[0][0] and history[-1][1] < 0.7 * history[0][1]
     assert all(np.isfinite(report.gradient_norms)) and min(report.gradient_norms) > 0
 
@@ -443,7 +429,7 @@ def test_training_in_bfloat16_is_finite_and_near(generator):
         output = model(batch)
     both = losses(output, batch)
     (both.total + sum(both.modalities)).backward()
-    model.update_prototypes(output, batch)
+    model.after_step()
     assert output.certainty.dtype == torch.float32 and output.modality_logits.dtype == torch.float32
     torch.testing.assert_close(output.features.float(), exact.features, atol=0.1, rtol=0.1)
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)

@@ -1,13 +1,14 @@
 """What follows from a model's output: scores, class targets, losses."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mmdg_lite.models.outputs import Output, class_targets, losses
+from mmdg_lite.models.outputs import Losses, Output, class_targets, losses
 
 
 def output(
@@ -43,6 +44,29 @@ def test_text_score_is_live_against_the_closest_spoof_over_present_modalities() 
     expected = torch.tensor([[0.75, 0.5, 0.5], [0.75, math.nan, 0.5]])
     torch.testing.assert_close(result.modality_scores(), expected, equal_nan=True)
     torch.testing.assert_close(result.text_score(), torch.tensor([1.75 / 3, 0.625]))
+
+
+def test_without_modality_classifiers_there_are_no_modality_scores_and_losses() -> None:
+    logits = torch.tensor([[0.0, math.log(3.0)], [0.0, 0.0]])
+    result = replace(output(logits=logits, present=[ALL, [True, False, False]]), modality_logits=None)
+    assert result.modality_scores().shape == (2, 3) and bool(result.modality_scores().isnan().all())
+    assert result.text_score().shape == (2,) and bool(result.text_score().isnan().all())
+    both = losses(result, {"label": torch.tensor([1, 0])})
+    torch.testing.assert_close(both.total, torch.tensor(-(math.log(0.75) + math.log(0.5)) / 2))
+    assert both.modalities == (None, None, None)
+
+
+def test_losses_are_weighted_where_they_are_there() -> None:
+    both = Losses(torch.tensor(5.0), (torch.tensor(2.0), None, torch.tensor(4.0)))
+    assert both.weighted(0.5) == [torch.tensor(1.0), None, torch.tensor(2.0)]
+
+
+def test_patch_certainty_is_the_last_block_s_without_the_class_token() -> None:
+    blocks = tuple(torch.rand(2, 3, 2, 5, generator=torch.Generator().manual_seed(seed)) for seed in range(2))
+    result = output(present=[ALL, ALL])
+    torch.testing.assert_close(replace(result, token_certainty=blocks).patch_certainty(), blocks[1][:, :, :, 1:5])
+    with pytest.raises(ValueError, match="no adapters"):
+        result.patch_certainty()
 
 
 def test_mean_certainty_is_over_samples_that_have_the_modality() -> None:

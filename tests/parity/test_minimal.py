@@ -22,13 +22,12 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from mmdg_lite import minimal
-from mmdg_lite.clip import load_clip
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.models import MMDGPlusPlus, Stream
-from mmdg_lite.outputs import Losses, Output, losses
-from mmdg_lite.prompts import tokenize_sentences
+from mmdg_lite.models.clip import load_clip
+from mmdg_lite.models.mmdgplusplus import MMDGPlusPlus, Stream
+from mmdg_lite.models.outputs import Losses, Output, losses
+from mmdg_lite.prompts import sentences, tokenize_sentences
 from mmdg_lite.regrad import ReGrad, regrad
-from mmdg_lite.templates import sentences
 from tests.support.tiny import awaken, tiny_clip
 
 DRAWS = 4

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.regrad.rule import Rule, project
-from mmdg_lite.regrad.step import ReGrad, regrad
+from mmdg_lite.regrad.rule import Rule, project, regrad
+from mmdg_lite.regrad.step import ReGrad
 from tests.support.plain import plain_regrad
 from tests.support.recorded import Recording, assert_matches, carried_and_full, load
 from tests.support.toy import recorded_names, recorded_toy

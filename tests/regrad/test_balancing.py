@@ -9,8 +9,8 @@ from torch import Tensor
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.regrad.balancing import BALANCING_RULES, Moment, balancing_weights, check_balancing_rule
 from mmdg_lite.regrad.branches import Branch
-from mmdg_lite.regrad.gradients import Flattened
-from mmdg_lite.regrad.modulation import Gradients, modulate
+from mmdg_lite.regrad.gradients import Flattened, Gradients
+from mmdg_lite.regrad.modulation import modulate
 from mmdg_lite.regrad.step import ReGrad
 from tests.support.rules import rule_parameters
 from tests.support.toy import Toy

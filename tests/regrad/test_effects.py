@@ -10,8 +10,8 @@ from torch import Tensor
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.regrad.balancing import BALANCING_RULES, Moment
 from mmdg_lite.regrad.effects import TITLES, available, effect, is_raised
-from mmdg_lite.regrad.gradients import Flattened
-from mmdg_lite.regrad.modulation import Gradients, modulate
+from mmdg_lite.regrad.gradients import Flattened, Gradients
+from mmdg_lite.regrad.modulation import modulate
 from tests.support.rules import rule_parameters
 
 MOMENT = Moment(losses=[0.4, 1.1, 0.9], fastest=0, certainty=[0.5, 0.25, 0.75], seed=3)

@@ -1,4 +1,4 @@
-"""All parameters at once: Gram matrices, weights and weighted sums, against the rule for one parameter."""
+"""All parameters at once: Gram matrices, weights and weighted sums, against the rule in vectors."""
 
 import math
 
@@ -11,11 +11,10 @@ from torch import Tensor
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.regrad.balancing import Moment
 from mmdg_lite.regrad.branches import Branch
-from mmdg_lite.regrad.gradients import Flattened
-from mmdg_lite.regrad.modulation import Gradients, Modulated, modulate
-from mmdg_lite.regrad.rule import RULES, Rule
-from mmdg_lite.regrad.step import regrad
-from mmdg_lite.regrad.weights import is_shared, regrad_weights
+from mmdg_lite.regrad.gradients import Flattened, Gradients
+from mmdg_lite.regrad.modulation import Modulated, modulate
+from mmdg_lite.regrad.rule import RULES, Rule, is_shared, regrad_weights
+from tests.support.plain import plain_regrad
 
 R, D, I = MODALITIES  # noqa: E741
 SHAPES = [(), (1,), (7,), (3, 4), (2, 3, 5), (40, 50)]
@@ -34,12 +33,17 @@ def at_once(
 def one_by_one(
     gradients: list[Gradients], branches: list[Branch], fastest: Modality | None, certainty: list[float], rule: Rule
 ) -> list[Tensor | None]:
-    return [
-        regrad(of, branch, fastest, certainty, rule=rule)
-        if branch is not None
-        else sum((g for g in of if g is not None), torch.zeros(()))
-        for of, branch in zip(gradients, branches, strict=True)
-    ]
+    """The rule in vectors, parameter by parameter."""
+    lead, found = None if fastest is None else fastest.index, []
+    for of, branch in zip(gradients, branches, strict=True):
+        there = [g for g in of if g is not None]
+        if not there:
+            found.append(None)
+        elif branch is None:
+            found.append(sum(there[1:], there[0]))
+        else:
+            found.append(plain_regrad(of, branch.index, lead, certainty, rule).to(there[0].dtype))
+    return found
 
 
 def drawn(seed: int, *, missing: Modality | None = None, dtype: torch.dtype = torch.float32) -> list[Gradients]:
@@ -84,7 +88,7 @@ def assert_equal_by_scale(
 @every_rule
 @fastest_ones
 @pytest.mark.parametrize("missing", [None, D], ids=["all", "without depth"])
-def test_equal_to_the_rule_for_one_parameter(rule: Rule, fastest: Modality | None, missing: Modality | None) -> None:
+def test_equal_to_the_rule_in_vectors(rule: Rule, fastest: Modality | None, missing: Modality | None) -> None:
     gradients = drawn(len(rule), missing=missing)
     branches: list[Branch] = [MODALITIES[i % 3] for i in range(len(gradients))]
     certainty = [0.3, 0.9, 0.6]

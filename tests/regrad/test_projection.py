@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mmdg_lite.regrad.rule import RULES, Rule, project
+from mmdg_lite.regrad.rule import EPSILON, RULES, Rule, project
 from tests.support.plain import plain_projection
 
 BASE = (2.0, 0.0)
@@ -102,11 +102,14 @@ def test_orthogonal_is_orthogonal(pair: tuple[Tensor, Tensor]) -> None:
     assert abs(float(left @ onto)) <= 1e-12 * float(gradient.norm() * onto.norm())
 
 
+@every_rule
 @given(pair=pairs())
-def test_regrad_rule_is_its_definition(pair: tuple[Tensor, Tensor]) -> None:
+def test_rule_is_its_definition(rule: Rule, pair: tuple[Tensor, Tensor]) -> None:
     gradient, onto = pair
     assume(well_apart_from_a_right_angle(gradient, onto))
-    torch.testing.assert_close(project(gradient, onto), plain_projection(gradient, onto))
+    for released in (False, True):
+        expected = plain_projection(gradient, onto, rule, epsilon=EPSILON if released else 0.0)
+        torch.testing.assert_close(project(gradient, onto, rule=rule, released=released), expected)
 
 
 ANY = st.floats(-(2.0**50), 2.0**50, width=32) | st.sampled_from([0.0, 1e-30, -1e-30, 1e-45])

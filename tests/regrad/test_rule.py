@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.regrad.rule import RULES, Rule
-from mmdg_lite.regrad.step import regrad
+from mmdg_lite.regrad.rule import EPSILON, RULES, Rule, regrad
 from tests.support.plain import plain_regrad
 
 R, D, I = MODALITIES  # noqa: E741
@@ -119,16 +118,37 @@ def situations(draw: st.DrawFn) -> tuple[list[Tensor | None], Modality, Modality
     if own is not None and own.any():
         for base in (*others, sum(others, torch.zeros_like(own))):
             assume(not base.any() or abs(own @ base) > 1e-6 * own.norm() * base.norm() > 1e-12)
+            assume(not base.any() or base.norm() > 1e-3)  # where the others cancel, little of their products is left
     certainty = draw(st.lists(st.floats(0, 1), min_size=3, max_size=3))
     return gradients, branch, fastest, certainty
 
 
-@given(situations())
-def test_rule_is_its_definition(situation: tuple) -> None:
+@every_rule
+@pytest.mark.parametrize("released", [(), ("D15",), ("D21",), ("D15", "D21")], ids=["ours", "D15", "D21", "both"])
+@given(situation=situations())
+def test_rule_is_its_definition(rule: Rule, released: tuple[str, ...], situation: tuple) -> None:
+    """With and without the released code's faults."""
     gradients, branch, fastest, certainty = situation
-    actual = regrad(gradients, branch, fastest, certainty)
-    expected = plain_regrad(gradients, branch.index, None if fastest is None else fastest.index, certainty)
+    actual = regrad(gradients, branch, fastest, certainty, rule=rule, released=released)
+    expected = plain_regrad(
+        gradients,
+        branch.index,
+        None if fastest is None else fastest.index,
+        certainty,
+        rule,
+        epsilon=EPSILON if "D15" in released else 0.0,
+        single="D21" in released,
+    )
     torch.testing.assert_close(actual, expected)
+
+
+def test_under_d21_the_orthogonal_rule_counts_zeros_as_there() -> None:
+    """Half of the fastest gradient goes across the zeros, that is, it is left whole."""
+    own, other = torch.tensor([2.0, 4.0]), torch.tensor([1.0, 0.0])
+    with_zeros = regrad([own, other, torch.zeros(2)], R, R, CERTAINTY, rule="orthogonal", released=("D21",))
+    torch.testing.assert_close(with_zeros, 0.5 * (torch.tensor([0.0, 2.0]) + torch.tensor([1.0, 2.0])) + other)
+    without = regrad([own, other, None], R, R, CERTAINTY, rule="orthogonal", released=("D21",))
+    torch.testing.assert_close(without, 0.5 * torch.tensor([0.0, 4.0]) + other)
 
 
 @every_rule

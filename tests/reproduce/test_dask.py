@@ -29,21 +29,20 @@ PARTS = ("data", "model", "training")
 BODY = """
 import time
 from pathlib import Path
-from mmdg_lite import training
-from mmdg_lite.trainer import Trainer
+from mmdg_lite.training import run as training
+from mmdg_lite.training.trainer import Trainer
 from tests.support.small_runs import small_run
 
-made, make, write = Path(out_dir), Trainer._train_step, training.write_json
+made, make, write = Path(out_dir), Trainer._log, training.write_json
 
 def note(name, text):
     with open(made / name, "a") as file:
         file.write(text)
 
-def step(trainer, batch):
-    record = make(trainer, batch)
+def step(trainer, record, bar):
     note("steps_made", f"{trainer.step}\\n")
     time.sleep(0.15)
-    return record
+    make(trainer, record, bar)
 
 def written(path, values):
     note("results_written", "x")
@@ -51,7 +50,7 @@ def written(path, values):
 
 made.mkdir(parents=True, exist_ok=True)
 note("executions", "x")
-Trainer._train_step, training.write_json = step, written
+Trainer._log, training.write_json = step, written
 small_run(out_dir, method, seed=seed, training=changes["training"])
 """
 SLOW = {"checkpoint_every": 1}

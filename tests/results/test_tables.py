@@ -17,7 +17,7 @@ from mmdg_lite.results.paired_test import compare, paired
 from mmdg_lite.results.published import published_results
 from mmdg_lite.results.table_text import grid, latex, percent
 from mmdg_lite.results.tables import beside, table, tables
-from mmdg_lite.runs.methods import METHODS
+from mmdg_lite.runs.methods import METHODS, PEER_NOTE
 from mmdg_lite.runs.scores import read_scores
 
 SETTINGS = {"CPS->W": "W", "CPW->S": "S", "CSW->P": "P", "PSW->C": "C"}
@@ -271,6 +271,19 @@ def test_coverage_says_what_was_not_run(p1):
     assert frame.loc["Plain fusion", "P1"] == "4 of 4 settings, 3 seeds"
     assert frame.loc["Plain fusion", "P2"] == "not run" == frame.loc["MMDG", "P1"]
     assert set(frame.index) == {method.title for method in METHODS.values()}
+
+
+def test_every_table_with_peers_says_that_they_are_not_their_papers_set_up(p1, make_run, tmp_path):
+    made = {path.name: path.read_text("utf-8") for path in tables(p1, out=tmp_path / "without", protocols=["P1"])}
+    assert PEER_NOTE not in made["P1.md"]
+    for setting, target in SETTINGS.items():
+        make_run(method="ssdg", setting=setting, targets=target, skill=0.3)
+    made = {path.name: path.read_text("utf-8") for path in tables(p1, out=tmp_path / "with", protocols=["P1"])}
+    assert {name for name, text in made.items() if PEER_NOTE in text} >= {"P1.md", "species.md", "coverage.md"}
+    rows = [line for line in made["P1.md"].splitlines() if line.startswith("| SSDG (frozen CLIP) |")]
+    assert len(rows) == 5  # three metrics, intervals, and the difference from plain fusion
+    wide = beside(collect(p1)).set_index("method")
+    assert wide.loc["SSDG (frozen CLIP)"].filter(like="published").eq("").all()  # published: another set-up
 
 
 def test_differences_from_plain_fusion_are_paired_over_seeds_and_targets(p1):

@@ -219,8 +219,8 @@ def test_a_damaged_configuration_is_named(tmp_path):
 
 def test_the_second_of_two_processes_is_refused(tmp_path):
     code = f"""
-from mmdg_lite.run_folder import RunFolder
-from mmdg_lite.runs import configure
+from mmdg_lite.runs.folder import RunFolder
+from mmdg_lite.runs.config import configure
 with RunFolder({str(tmp_path)!r}).claimed(configure("quick")):
     print("held", flush=True)
     input()

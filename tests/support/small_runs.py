@@ -91,15 +91,14 @@ def die() -> None:
 
 def die_after_step(number: int) -> None:
     """Have this process killed once training has made that step."""
-    make = Trainer._train_step
+    log_step = Trainer._log
 
-    def step(trainer: Trainer, batch: dict[str, Any]) -> dict[str, Any]:
-        record = make(trainer, batch)
+    def step(trainer: Trainer, record: dict[str, Any], bar: Any) -> None:
         if trainer.step == number:
             die()
-        return record
+        log_step(trainer, record, bar)
 
-    Trainer._train_step = step  # type: ignore[method-assign]
+    Trainer._log = step  # type: ignore[method-assign]
 
 
 def die_while_writing(number: int) -> None:

@@ -20,7 +20,7 @@ from mmdg_lite.models.outputs import losses
 from mmdg_lite.regrad.rule import Rule
 from mmdg_lite.regrad.step import ReGrad, trainable
 from mmdg_lite.runs.config import RunConfig
-from mmdg_lite.runs.ranks import count, gathered, number, ranks
+from mmdg_lite.runs.ranks import gathered, rank, ranks, world_size
 from mmdg_lite.training.joint_step import JointStep
 from mmdg_lite.training.run import train
 from mmdg_lite.training.trainer import Trainer
@@ -58,7 +58,7 @@ def five_steps(rule: Rule) -> dict[str, Tensor]:
     optimiser = torch.optim.SGD(parameters, lr=0.05)
     balance = ReGrad(rule=rule)
     for step in range(len(SIZES)):
-        own = {name: values[number() :: count()] for name, values in given(step).items()}
+        own = {name: values[rank() :: world_size()] for name, values in given(step).items()}
         joint_step = JointStep(own["present"], parameters, apart=balance.takes_apart)
         output = model(own)
         joint_step.add(losses(output, own), output)
@@ -78,17 +78,16 @@ def config(rule: Rule = "regrad", **training: Any) -> RunConfig:
 
 def disturb(what: str, step: int) -> None:
     """Have something happen to the last rank once training has made that step."""
-    make = Trainer._train_step
+    log_step = Trainer._log
 
-    def disturbed(trainer: Trainer, batch: dict[str, Any]) -> dict[str, Any]:
-        record = make(trainer, batch)
-        if trainer.step == step and number() == count() - 1:
+    def disturbed(trainer: Trainer, record: dict[str, Any], bar: Any) -> None:
+        if trainer.step == step and rank() == world_size() - 1:
             if what == "error":
                 raise ValueError("a cable was pulled")
             os.kill(os.getpid(), {"stop": signal.SIGTERM, "kill": signal.SIGKILL}[what])
-        return record
+        log_step(trainer, record, bar)
 
-    Trainer._train_step = disturbed  # type: ignore[method-assign]
+    Trainer._log = disturbed  # type: ignore[method-assign]
 
 
 def steps(folder: Path) -> None:
@@ -98,7 +97,7 @@ def steps(folder: Path) -> None:
             trained = five_steps(rule)
             everywhere = gathered(trained)
             assert all(torch.equal(other[name], value) for other in everywhere for name, value in trained.items())
-            if number() == 0:
+            if rank() == 0:
                 save_file({name: value.contiguous() for name, value in trained.items()}, folder / f"{rule}.safetensors")
 
 

@@ -13,10 +13,9 @@ from mmdg_lite.modality import Modality
 from mmdg_lite.models.builder import build
 from mmdg_lite.models.clip import load_clip
 from mmdg_lite.results.collect import TEST
-from mmdg_lite.runs.scores import read_scores, score_file
+from mmdg_lite.runs.scores import Scores, read_scores, score_file
 from mmdg_lite.training.evaluation import (
     TEST_MISSING,
-    Scored,
     autocast,
     clip_features,
     model_scorer,
@@ -38,7 +37,7 @@ def test_scores_come_in_the_data_sets_order_whatever_the_batch():
 
     together = score(brightness, dataset, source_domains=("C",), batch_size=16, progress=False)
     apart = score(brightness, dataset, source_domains=("C",), batch_size=3, progress=False)
-    assert together.ids == apart.ids == dataset.ids and together.species == dataset.species
+    assert together.ids == apart.ids == tuple(dataset.ids) and together.species == tuple(dataset.species)
     assert np.array_equal(together.labels, dataset.labels)
     assert together.scores == pytest.approx(apart.scores)
     assert together.scores[together.labels == 1].mean() > together.scores[together.labels == 0].mean()
@@ -75,7 +74,12 @@ def test_the_four_variants_of_a_test_have_names_that_tables_read():
 
 def scored(labels, scores):
     species = ["live" if label else "print" for label in labels]
-    return Scored([f"{i}" for i in range(len(labels))], np.array(labels), species, np.array(scores, dtype=float))
+    return Scores(
+        ids=tuple(f"{i}" for i in range(len(labels))),
+        labels=np.array(labels),
+        species=tuple(species),
+        scores=np.array(scores, dtype=float),
+    )
 
 
 def test_cross_entropy_is_the_mean_of_minus_log_of_the_true_class():
@@ -180,3 +184,16 @@ def test_a_run_on_samples_without_rgb_comes_to_its_end(tmp_path):
         "test_W_without_infrared": 8,
         "test_W_without_depth_infrared": 7,
     }
+
+
+def test_inverted_validation_labels_are_warned_of():
+    labels = np.arange(60) % 2
+    scores = np.where(labels == 1, 0.2, 0.8) + 0.001 * np.arange(60)
+    upside_down = Scores(
+        ids=tuple(f"{n:02}" for n in range(60)),
+        labels=labels,
+        species=tuple("live" if y else "print" for y in labels),
+        scores=scores,
+    )
+    with pytest.warns(UserWarning, match=r"validation AUC is 0\.000, far below 0\.5: are the labels inverted"):
+        summarise(upside_down, {})

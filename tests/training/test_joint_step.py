@@ -13,7 +13,7 @@ from mmdg_lite.__main__ import main
 from mmdg_lite.models.outputs import losses
 from mmdg_lite.regrad.step import trainable
 from mmdg_lite.runs.checkpoints import read_checkpoint
-from mmdg_lite.runs.ranks import any_rank, count, from_first, gathered, number
+from mmdg_lite.runs.ranks import any_rank, from_first, gathered, rank, world_size
 from mmdg_lite.runs.scores import read_scores
 from mmdg_lite.training.joint_step import JointStep
 from mmdg_lite.training.run import train
@@ -145,6 +145,6 @@ def test_one_process_is_left_as_it_is():
     assert torch.equal(joint.losses.total, made.total)
     assert all(torch.equal(*pair) for pair in zip(joint.losses.modalities, made.modalities, strict=True))
     assert torch.equal(torch.stack(joint.certainty), torch.stack(output.mean_certainty()))
-    assert (count(), number()) == (1, 0)
+    assert (world_size(), rank()) == (1, 0)
     assert gathered(6) == [6] and from_first(lambda: 7) == 7
     assert any_rank(True, torch.device("cpu")) and not any_rank(False, torch.device("cpu"))

@@ -44,6 +44,19 @@ def test_micro_batches_take_the_steps_of_the_whole_batch(rule, accumulate, kl, t
     assert_same_training(whole, parts, bound=1e-10)
 
 
+@pytest.mark.parametrize("method", ["flip", "ama", "cmfl"])
+def test_micro_batches_take_a_peer_s_steps(method, tmp_path):
+    """AMA's dropout masks are drawn for the whole batch; CMFL is a mean over samples, whatever they lack."""
+    whole, parts = trained(tmp_path / "1", method, **EXACT), trained(tmp_path / "2", method, accumulate=3, **EXACT)
+    assert_same_training(whole, parts, bound=1e-10)
+
+
+@pytest.mark.parametrize("method", ["flip_mcl", "ssdg", "sa_fas", "flex_modal"])
+def test_peers_that_look_at_a_whole_batch_are_not_divided(method):
+    with pytest.raises(ConfigurationError, match=r"training\.accumulate: .* whole batch, which cannot be divided"):
+        small_config(method, training={"accumulate": 2})
+
+
 def test_mmdg_needs_whole_batches():
     with pytest.raises(ConfigurationError, match=r"training\.accumulate: MMDG moves its prototypes"):
         small_config("mmdg", training={"accumulate": 2})

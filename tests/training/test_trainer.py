@@ -21,14 +21,17 @@ from mmdg_lite.models.outputs import Losses
 from mmdg_lite.regrad.step import ReGrad
 from mmdg_lite.runs.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
 from mmdg_lite.runs.folder import RunFolder
+from mmdg_lite.runs.methods import GROUPS
+from mmdg_lite.runs.scores import Scores
 from mmdg_lite.training import step as training_step
-from mmdg_lite.training.evaluation import Scored, model_scorer, score
+from mmdg_lite.training.evaluation import model_scorer, score
 from mmdg_lite.training.run import train
 from mmdg_lite.training.trainer import Interrupted, NonFiniteLoss, OutOfMemory, Trainer
 from tests.support.small_runs import SMALLEST_STATE, STEPS, small_config, small_data, small_run
 
 ROOT = Path(__file__).resolve().parents[2]
 STOPS = [("mmdg++", 5), ("mmdg", 7), ("fusion", 1), ("fusion", 3), ("fusion", 4), ("fusion", 13), ("fusion", STEPS)]
+PEERS = [*GROUPS["peers"], "flip_mcl"]
 
 
 class PowerCut(BaseException):
@@ -37,15 +40,14 @@ class PowerCut(BaseException):
 
 def at_step(monkeypatch, number, action):
     """Do something as soon as the trainer has made a step."""
-    make = Trainer._train_step
+    log_step = Trainer._log
 
-    def step(trainer, batch):
-        record = make(trainer, batch)
+    def step(trainer, record, bar):
         if trainer.step == number:
             action()
-        return record
+        log_step(trainer, record, bar)
 
-    monkeypatch.setattr(Trainer, "_train_step", step)
+    monkeypatch.setattr(Trainer, "_log", step)
 
 
 def raise_(error):
@@ -98,7 +100,7 @@ def test_another_seed_gives_another_run(uninterrupted, tmp_path):
     assert other["log"] != uninterrupted("fusion")["log"]
 
 
-@pytest.mark.parametrize("method, step", STOPS)
+@pytest.mark.parametrize("method, step", [*STOPS, *((peer, 7) for peer in PEERS)])
 def test_a_run_that_was_asked_to_stop_goes_on_to_the_same_bits(method, step, uninterrupted, tmp_path, monkeypatch):
     torch.manual_seed(987)  # the global generators are not what a run draws from
     np.random.seed(987)  # noqa: NPY002
@@ -124,10 +126,10 @@ def test_a_run_that_broke_off_again_and_again_ends_in_the_same_bits(uninterrupte
 
 
 def test_a_run_that_broke_off_while_testing_ends_in_the_same_bits(uninterrupted, tmp_path, monkeypatch):
-    write = Scored.write
+    write = Scores.write
     with monkeypatch.context() as patch:
         patch.setattr(
-            Scored, "write", lambda self, path: raise_(PowerCut) if "test" in path.name else write(self, path)
+            Scores, "write", lambda self, path: raise_(PowerCut) if "test" in path.name else write(self, path)
         )
         with pytest.raises(PowerCut):
             small_run(tmp_path / "run", "fusion")
@@ -247,7 +249,7 @@ def poisoned(monkeypatch, call):
 
     def losses(output, batch, **options):
         calls.append(None)
-        made = plain(output, batch)
+        made = plain(output, batch, **options)
         rgb, depth, infrared = made.modalities
         return Losses(made.total, (rgb, depth * float("nan"), infrared)) if len(calls) == call else made
 
@@ -385,7 +387,12 @@ def validations(monkeypatch, eers):
     def scored(self):
         wrong = round(10 * remaining.pop(0))
         scores = np.r_[np.full(10 - wrong, 0.9), np.full(wrong, 0.1), np.full(10 - wrong, 0.1), np.full(wrong, 0.9)]
-        return Scored([f"{i}" for i in range(20)], np.repeat([1, 0], 10), ["live"] * 10 + ["print"] * 10, scores)
+        return Scores(
+            ids=tuple(f"{i}" for i in range(20)),
+            labels=np.repeat([1, 0], 10),
+            species=("live",) * 10 + ("print",) * 10,
+            scores=scores,
+        )
 
     monkeypatch.setattr(Trainer, "_score_validation", scored)
 
@@ -439,9 +446,9 @@ def test_the_log_holds_what_tables_and_plots_read(tmp_path):
 
 @pytest.mark.parametrize("protocol, rate", [("P1", 0.0), ("P5", 0.3)])
 def test_modality_dropout_of_the_protocol_reaches_the_batches(protocol, rate, tmp_path, monkeypatch):
-    seen, make = [], Trainer._train_step
+    seen, log_step = [], Trainer._log
     monkeypatch.setattr(
-        Trainer, "_train_step", lambda self, batch: (seen.append(batch["present"]), make(self, batch))[1]
+        Trainer, "_log", lambda self, *record: (seen.append(self.batch["present"]), log_step(self, *record))
     )
     prepared(tmp_path, protocol=protocol).fit()
     present = torch.cat(seen).float()  # (14 * 8) x 3

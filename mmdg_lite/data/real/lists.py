@@ -5,19 +5,23 @@ P: `name.npz<TAB>label`, LF. What cannot be parsed is refused with file, line an
 part of this project: they carry no licence, and are read from wherever the user has put them.
 """
 
+import codecs
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmdg_lite.data.real.files import read_regular
 from mmdg_lite.data.real.species import cefa_species, surf_species, wmca_species
 
 LETTERS = ("W", "C", "S", "P")
 DATASETS = {"W": "WMCA", "C": "CASIA-SURF CeFA", "S": "CASIA-SURF", "P": "PADISI-Face"}
 SPLITS = ("train", "val", "test")
-DOMAIN = re.compile(r"[A-Za-z][A-Za-z0-9]*")
-"""What a domain's name looks like: one of the letters above, or a name of the user's own."""
+_DEVICES = r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])"
+DOMAIN = re.compile(rf"(?!{_DEVICES}\Z)[A-Za-z][A-Za-z0-9]*")
+"""What a domain's name looks like: one of the letters above, or a name of the user's own. It becomes a folder, so it is
+none of the names that Windows keeps for devices."""
 
 # (live, spoof) rows of the published lists
 PUBLISHED_COUNTS: dict[str, dict[str, tuple[int, int]]] = {
@@ -89,13 +93,15 @@ def read_list(path: str | Path, domain: str) -> list[ListRow]:
     return [_parse(path, number, line, domain) for number, line in enumerate(lines, start=1)]
 
 
-def list_text(path: Path, *, cure: str, encoding: str = "utf-8") -> str:
-    """A file's text, its line ends as they are; `encoding` may be "utf-8-sig", which drops a byte order mark.
+def list_text(path: Path, *, cure: str) -> str:
+    """A file's text, its line ends as they are: UTF-8, or what its byte order mark says (spreadsheets write UTF-16).
 
-    Raises `ListError` with the line of what is not UTF-8, and the cure; `OSError` if the file cannot be read.
+    Raises `ListError` with the line of what is neither, and the cure; `OSError` if the file cannot be read.
     """
+    content = read_regular(path)
+    utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return path.read_bytes().decode(encoding)
+        return content.decode("utf-16" if utf_16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ListError(path, line, f"not text in UTF-8: {cure}") from error

@@ -8,15 +8,20 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmdg_lite.configuration import write_text
+from mmdg_lite.data.real.files import open_regular, read_regular
 from mmdg_lite.data.real.lists import DOMAIN, SPLITS
 from mmdg_lite.modality import MODALITIES, Modality
 
 MANIFEST = "manifest.csv"
+LARGEST_IMAGE = 2**29
+"""Bytes of the largest image file that is compared with its checksum."""
 NAME_CHARACTERS = "the letters A to Z and a to z, digits, and _ . + -"
 _NAME = re.compile(r"[A-Za-z0-9_.+-]+")
 _PATH = re.compile(r"[A-Za-z0-9_.+-]+(/[A-Za-z0-9_.+-]+)*\.(png|jpg)")
@@ -147,7 +152,7 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no manifest here; `python -m data_prep` makes one (see data_prep/README.md)")
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_regular(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ManifestError(path, 1, "not text in UTF-8: is this really a manifest?") from error
     lines = text.split("\n")
@@ -172,9 +177,35 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
     return rows
 
 
+def describe(rows: Sequence[ManifestRow]) -> dict[str, Any]:
+    """What a domain's manifest holds, as plain values: two people see by them whether they have the same data.
+
+    `digest`: SHA-256 over the rows' checksums in the order of their ids; they cover labels and each picture's SHA-256.
+    `splits`: for each split the numbers of live and spoof samples, of samples per species, of subjects that are named,
+    and of samples without a modality.
+    """
+    digest = hashlib.sha256("\n".join(row.checksum() for row in sorted(rows, key=lambda row: row.id)).encode())
+    splits = {split: [row for row in rows if row.split == split] for split in SPLITS}
+    return {
+        "domain": "+".join(sorted({row.domain for row in rows})),
+        "digest": digest.hexdigest(),
+        "splits": {
+            split: {
+                "live": sum(row.label for row in part),
+                "spoof": sum(1 - row.label for row in part),
+                "species": dict(sorted(Counter(row.species for row in part).items())),
+                "subjects": len({row.subject for row in part} - {""}),
+                "without": {m.value: sum(not row.path(m) for row in part) for m in MODALITIES},
+            }
+            for split, part in splits.items()
+            if part
+        },
+    }
+
+
 def file_sha256(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
+    with open_regular(path, limit=LARGEST_IMAGE) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

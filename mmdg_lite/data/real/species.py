@@ -6,7 +6,7 @@ LIVE = "live"
 
 _WMCA_CLIP = re.compile(r"WMCA-Image/R_CDIT/(\d{3})_(\d{2})_(\d{3})_(\d)_(\d{2})")
 _SURF_CLIP = re.compile(r"CASIA-SURF-CROP/(real_part|fake_part)/[A-Za-z_]+/([A-Za-z0-9_-]+)/(\w+)\.rssdk")
-_CEFA_RACE_CLIP = re.compile(r"CeFA/CeFA-Race/(?:AF|CA|EA)/([A-Z]{2}-\d+)/\d+_\d+_(\d)_(\d)_(\d)")
+_CEFA_RACE_CLIP = re.compile(r"CeFA/CeFA-Race/(?:AF|CA|EA)/([A-Z]{2}-\d+)/\d+_\d+_\d_\d_(\d)")
 _CEFA_MASK_CLIP = re.compile(r"CeFA/CeFA-Mask/(3D-Mask|Silicone-Mask)/(\d+)/\d+(?:_\d+)+")
 
 # Presentation instruments (PAI) of WMCA by presentation type.
@@ -27,6 +27,9 @@ _WMCA_PAI: dict[int, dict[str, frozenset[int]]] = {
     },
     4: {"replay": frozenset(range(100))},
 }
+
+# what the last number of a CeFA clip says: real, printed on cloth, printed on paper, shown on a screen
+_CEFA_KINDS = {"1": LIVE, "2": "print", "3": "print", "4": "replay"}
 
 # what was cut out of the printed face, and how the sheet was held
 _SURF_KINDS = ("01_e_s", "02_e_b", "03_en_s", "04_en_b", "05_enm_s", "06_enm_b")
@@ -71,13 +74,19 @@ def surf_species(clip: str, label: int) -> tuple[str, str]:
 
 
 def cefa_species(clip: str, label: int) -> tuple[str, str]:
-    """(species, subject) of a clip of CeFA; in `CeFA-Race` the list's label decides whether it is live.
+    """(species, subject) of a clip of CeFA.
 
-    Race clips that are attacks are flat (`print_or_replay`: their numbers do not say which in a documented way); mask
-    clips are `3d_mask` or `silicone_mask`. Raises `ValueError` for another form, or a mask that is labelled live.
+    The last number of a Race clip says what it shows: 1 a live face, 2 a print on cloth, 3 one on paper (both `print`),
+    4 a screen (`replay`). Mask clips are `3d_mask` or `silicone_mask`. Raises `ValueError` for another form or number,
+    or a label that the name contradicts.
     """
     if found := _CEFA_RACE_CLIP.fullmatch(clip):
-        return (LIVE if label else "print_or_replay"), found[1]
+        subject, kind = found.groups()
+        if kind not in _CEFA_KINDS:
+            raise ValueError(f"{clip!r}: the last number must be one of {', '.join(_CEFA_KINDS)}")
+        species = _CEFA_KINDS[kind]
+        _agree(clip, live=species == LIVE, label=label)
+        return species, subject
     if found := _CEFA_MASK_CLIP.fullmatch(clip):
         _agree(clip, live=False, label=label)
         return {"3D-Mask": "3d_mask", "Silicone-Mask": "silicone_mask"}[found[1]], f"{found[1]}-{found[2]}"
@@ -88,4 +97,7 @@ def _agree(clip: str, *, live: bool, label: int) -> None:
     """Raise if the name of a clip contradicts the list's label."""
     if live != bool(label):
         kinds = ("an attack", "live")
-        raise ValueError(f"{clip!r} is {kinds[live]} by its name but {kinds[label]} by its label")
+        raise ValueError(
+            f"{clip!r} is {kinds[live]} by its name but {kinds[label]} by its label; if all lines are so, the list "
+            "counts live as 0 and attacks as 1: write 1 for live and 0 for attacks"
+        )

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from einops import rearrange
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
 from mmdg_lite.data.dataset import DescribedDataset, Images, Samples
+from mmdg_lite.data.real.decode import resize
+from mmdg_lite.data.real.files import open_regular
+from mmdg_lite.data.real.formats import LARGEST_DECODED, check_size
 from mmdg_lite.data.real.manifest import MANIFEST, ManifestRow, read_manifest
 from mmdg_lite.modality import MODALITIES, Modality
 
@@ -23,7 +27,7 @@ CHANNELS = {Modality.RGB: 3, Modality.DEPTH: 1, Modality.INFRARED: 1}
 class ManifestDataset(DescribedDataset):
     """One split of a converted domain (`data_prep` writes the form). Images are decoded whenever they are read.
 
-    `size`: height and width in pixels that images are resized to (bilinear, antialiased) unless they have it already.
+    `size`: height and width in pixels that images are resized to (`decode.resize`) unless they have it already.
     `species`: keep only samples of these species ("live" among them); None keeps all.
     Raises `ManifestError` for a manifest that was tampered with, `ValueError` for a split without samples.
     """
@@ -69,16 +73,16 @@ class ManifestDataset(DescribedDataset):
 def decode(path: str | Path, modality: Modality, *, size: int) -> Images:
     """An image file as uint8 C x size x size, C = 3 for RGB and 1 otherwise. Raises `OSError` naming the file."""
     try:
-        with Image.open(path) as file:
+        with open_regular(path, limit=LARGEST_DECODED) as opened, Image.open(opened, formats=("PNG", "JPEG")) as file:
+            check_size(path, *file.size, 3)
             image = file.convert("RGB" if modality is Modality.RGB else "L")
-            if image.size != (size, size):
-                image = image.resize((size, size), Image.Resampling.BILINEAR)
-            pixels = np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
+            pixels = np.asarray(image).reshape(*image.size[::-1], -1)  # H x W x C
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise OSError(
             f"{path}: the image cannot be decoded ({error}); `python -m data_prep verify` finds all such"
         ) from error
-    return pixels.transpose(2, 0, 1) if modality is Modality.RGB else pixels[None]
+    resized = resize(pixels, size=size, holes=modality is Modality.DEPTH)
+    return rearrange(resized, "h w c -> c h w")
 
 
 class CachedDataset(DescribedDataset):

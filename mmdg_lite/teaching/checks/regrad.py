@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmdg_lite.regrad import step as regrad
+from mmdg_lite.regrad import ReGrad, regrad
 from mmdg_lite.teaching.checks.convolution import normal
 from mmdg_lite.teaching.checks.projection import Project, project
 from mmdg_lite.teaching.checks.task import Inputs, Task
@@ -31,7 +31,7 @@ def _history(rng: np.random.Generator) -> Inputs:
 
 def fastest(losses: History, momentum: float) -> int | None:
     """Index of the fastest modality after these steps, by the package."""
-    balancing = regrad.ReGrad(momentum=momentum)
+    balancing = ReGrad(momentum=momentum)
     found = None
     for row in losses:
         found = balancing.update([None if value is None else torch.tensor(value).double() for value in row])
@@ -141,16 +141,16 @@ def modulate(
     gradients: list[Tensor], branch: int, fastest: int | None, certainty: list[float], project: Project
 ) -> Tensor | None:
     """A branch's modulated gradient by the package."""
-    return regrad.regrad(gradients, branch, fastest, certainty)
+    return regrad(gradients, branch, fastest, certainty)
 
 
 def _single_scaled(
     gradients: list[Tensor], branch: int, fastest: int | None, certainty: list[float], project: Project
 ) -> Tensor | None:
     return (
-        regrad.regrad(gradients, branch, fastest, certainty, released=True)
+        regrad(gradients, branch, fastest, certainty, released=True)
         if not _reached(gradients, branch)
-        else (regrad.regrad(gradients, branch, fastest, certainty))
+        else (regrad(gradients, branch, fastest, certainty))
     )
 
 
@@ -164,7 +164,7 @@ def _one_by_one(
 ) -> Tensor | None:
     """The fastest branch's gradient is projected onto each of the others instead of their sum."""
     if branch != fastest or not _reached(gradients, branch):
-        return regrad.regrad(gradients, branch, fastest, certainty)
+        return regrad(gradients, branch, fastest, certainty)
     others = [g for i, g in enumerate(gradients) if i != branch]
     parts = torch.stack([project(gradients[branch], other) for other in others])
     return certainty[branch] * parts.sum(dim=0) + others[0] + others[1]
@@ -173,13 +173,13 @@ def _one_by_one(
 def _own_certainty(
     gradients: list[Tensor], branch: int, fastest: int | None, certainty: list[float], project: Project
 ) -> Tensor | None:
-    return regrad.regrad(gradients, branch, fastest, [certainty[branch]] * 3)
+    return regrad(gradients, branch, fastest, [certainty[branch]] * 3)
 
 
 def _without_the_others(
     gradients: list[Tensor], branch: int, fastest: int | None, certainty: list[float], project: Project
 ) -> Tensor | None:
-    whole = regrad.regrad(gradients, branch, fastest, certainty)
+    whole = regrad(gradients, branch, fastest, certainty)
     if whole is None or branch != fastest or not _reached(gradients, branch):
         return whole
     return whole - sum(g for i, g in enumerate(gradients) if i != branch)
@@ -189,7 +189,7 @@ def _unprojected(
     gradients: list[Tensor], branch: int, fastest: int | None, certainty: list[float], project: Project
 ) -> Tensor | None:
     if branch == fastest:
-        return regrad.regrad(gradients, branch, fastest, certainty)
+        return regrad(gradients, branch, fastest, certainty)
     return gradients[branch] + sum(certainty[i] * g for i, g in enumerate(gradients) if i != branch)
 
 
@@ -197,7 +197,7 @@ def _sum_projected(
     gradients: list[Tensor], branch: int, fastest: int | None, certainty: list[float], project: Project
 ) -> Tensor | None:
     if branch == fastest or not _reached(gradients, branch):
-        return regrad.regrad(gradients, branch, fastest, certainty)
+        return regrad(gradients, branch, fastest, certainty)
     weighed = torch.stack([certainty[i] * g for i, g in enumerate(gradients) if i != branch])
     return gradients[branch] + project(weighed.sum(dim=0), gradients[branch])
 
@@ -205,7 +205,7 @@ def _sum_projected(
 def _own_twice(
     gradients: list[Tensor], branch: int, fastest: int | None, certainty: list[float], project: Project
 ) -> Tensor | None:
-    whole = regrad.regrad(gradients, branch, fastest, certainty)
+    whole = regrad(gradients, branch, fastest, certainty)
     if whole is None or branch == fastest or not _reached(gradients, branch):
         return whole
     return whole + certainty[branch] * gradients[branch]

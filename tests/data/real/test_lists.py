@@ -71,9 +71,17 @@ def test_published_species():
     assert not any("other" in species for species in wmca.values())
     cefa = Counter(row.species for row in read_list(list_path(PUBLISHED, "C", "test"), "C"))
     assert (cefa["3d_mask"], cefa["silicone_mask"]) == (1759, 180)
+    assert (cefa["live"], cefa["print"], cefa["replay"]) == (1200, 2400, 1200)
     surf = {row.species for row in read_list(list_path(PUBLISHED, "S", "val"), "S")}
     assert surf == {"live", "01_e_s", "02_e_b", "03_en_s", "04_en_b", "05_enm_s", "06_enm_b"}
     assert {row.species for row in read_list(list_path(PUBLISHED, "P", "val"), "P")} == {"live", "unknown"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("domain", ["W", "P"])
+def test_lists_may_begin_with_a_byte_order_mark(tmp_path, domain, encoding):
+    text = triplet(WMCA, 1) if domain == "W" else "a.npz\t1\n"
+    assert parse(tmp_path, text.encode(encoding), domain) == parse(tmp_path, text, domain)
 
 
 @pytest.mark.parametrize("end", ["", "\r\n", "\n"])
@@ -95,9 +103,10 @@ def test_the_four_forms(tmp_path):
     assert (wmca.species, wmca.subject) == ("paper_mask", "100")
 
 
-def test_in_cefa_the_label_decides_and_masks_are_attacks(tmp_path):
-    line = triplet("CeFA/CeFA-Race/CA/CA-299/2_299_3_2_2", 0, colour="profile")
-    assert parse(tmp_path, line, "C")[0].species == "print_or_replay"
+def test_cefa_s_names_tell_prints_from_replays_and_masks_are_attacks(tmp_path):
+    for name, species in (("1_1_1", "live"), ("3_2_2", "print"), ("3_1_3", "print"), ("3_1_4", "replay")):
+        line = triplet(f"CeFA/CeFA-Race/CA/CA-299/2_299_{name}", int(species == "live"), colour="profile")
+        assert parse(tmp_path, line, "C")[0].species == species
     for folder, species in (("3D-Mask", "3d_mask"), ("Silicone-Mask", "silicone_mask")):
         clip = f"CeFA/CeFA-Mask/{folder}/008/2_008_1_1_2_1_4"
         row = parse(tmp_path, triplet(clip, 0, colour="profile"), "C")[0]
@@ -189,6 +198,13 @@ def test_what_cannot_be_parsed_is_refused_with_file_line_and_reason(tmp_path, li
         ("S", triplet(SURF.replace("real_part/real", "fake_part/real"), 1), "does not hold"),
         ("C", triplet(RACE, 1), "<clip>/profile"),
         ("C", triplet("CeFA/Other/1", 1, colour="profile"), "neither"),
+        (
+            "C",
+            triplet(RACE, 0, colour="profile"),
+            "live by its name .* counts live as 0 and attacks as 1: write 1 for li",
+        ),
+        ("C", triplet(RACE[:-1] + "2", 1, colour="profile"), "an attack by its name but live by its label"),
+        ("C", triplet(RACE[:-1] + "5", 0, colour="profile"), "the last number must be one of 1, 2, 3, 4"),
     ],
 )
 def test_every_domain_has_its_own_form(tmp_path, domain, line, reason):

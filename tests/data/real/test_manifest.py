@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import json
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from mmdg_lite.data.real.manifest import (
     COLUMNS,
     ManifestError,
     ManifestRow,
+    describe,
     image_problem,
     is_plain_name,
     read_manifest,
@@ -155,6 +157,29 @@ def test_images_are_compared_with_their_checksums(tmp_path):
 def test_plain_names():
     assert all(is_plain_name(text) for text in ("live", "print_A4", "AF-300", "1.5+", "..."))
     assert not any(is_plain_name(text) for text in ("", " ", "print A4", "Müller", "a,b", "a\n", "a/b", "\0"))
+
+
+def test_a_description_counts_by_split_and_changes_with_the_data():
+    rows = [
+        row(1),
+        row(2, label=1, species="live", subject="002"),
+        row(3, species="replay", depth="", depth_sha256=""),
+        row(4, split="test", id="W-test-00004", label=1, species="live", subject=""),
+    ]
+    found = describe(rows)
+    assert found["domain"] == "W" and set(found["splits"]) == {"train", "test"}
+    assert found["splits"]["train"] == {
+        "live": 1,
+        "spoof": 2,
+        "species": {"live": 1, "print": 1, "replay": 1},
+        "subjects": 2,
+        "without": {"rgb": 0, "depth": 1, "infrared": 0},
+    }
+    assert found["splits"]["test"]["subjects"] == 0
+    assert describe(rows[::-1]) == found and json.loads(json.dumps(found)) == found
+    others = [[*rows[:3], row(4, split="test", label=1, species="live", subject="")], rows[:3]]
+    changed = [dataclasses.replace(rows[0], rgb_sha256=DIGEST[::-1]), *rows[1:]]
+    assert len({describe(other)["digest"] for other in [rows, changed, *others]}) == 4
 
 
 NAMES = st.from_regex(r"[A-Za-z0-9_.+-]{1,12}", fullmatch=True)

@@ -1,5 +1,6 @@
 """Converted data as data sets: decoded, resized, missing modalities, memory map."""
 
+import os
 import pickle
 from dataclasses import replace
 
@@ -46,6 +47,31 @@ def test_images_are_resized_when_asked(folder):
     picture = Image.fromarray(native[3]["rgb"].transpose(1, 2, 0)).resize((16, 16), Image.Resampling.BILINEAR)
     assert np.array_equal(small[3]["rgb"], np.asarray(picture).transpose(2, 0, 1))
     assert small[3]["depth"].shape == (1, 16, 16)
+
+
+def test_holes_of_depth_stay_holes_when_images_are_resized(folder):
+    native, small = (ManifestDataset(folder, "train", size=size).read(range(9)).depth for size in (32, 16))
+    whole = native.reshape(9, 1, 16, 2, 16, 2)
+    assert (whole == 0).any()
+    assert not small[(whole == 0).all(axis=(3, 5))].any()  # all four pixels are holes
+    beside = (whole == 0).any(axis=(3, 5)) & (small > 0)
+    assert beside.any()
+    darkest = np.where(whole > 0, whole, 255).min(axis=(3, 5))
+    assert np.mean(small[beside] >= darkest[beside].astype(int) - 20) > 0.95  # holes darken no neighbour
+
+
+def test_a_file_that_only_calls_itself_png_is_not_opened(folder, tmp_path):
+    rows = read_manifest(folder)
+    write_manifest(tmp_path / "manifest.csv", rows)
+    path = tmp_path / ManifestDataset(folder, "train", size=32).rows[0].rgb
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n")
+    with pytest.raises(OSError, match="cannot be decoded"):
+        ManifestDataset(tmp_path, "train", size=32)[0]
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="not a regular file"):
+        ManifestDataset(tmp_path, "train", size=32)[0]
 
 
 def test_species_can_be_chosen(folder):

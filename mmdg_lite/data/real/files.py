@@ -1,0 +1,37 @@
+"""Regular files of a bounded size: what readers of foreign data open, so that no pipe hangs them and no size fills
+the memory."""
+
+import errno
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+LARGEST_TEXT = 64 * 2**20
+"""Bytes of the largest list, table or manifest that is read; the longest published list has 3 MB."""
+
+
+def open_regular(path: str | Path, *, limit: int) -> BufferedReader:
+    """Open a file for reading, links followed.
+
+    Raises `OSError` naming the file if it is not there, is a folder, pipe or device, or holds more than `limit` bytes.
+    """
+    # without O_NONBLOCK, opening a pipe that nobody writes to waits for ever
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file but a folder, pipe or device", str(path))
+        if status.st_size > limit:
+            raise OSError(errno.EFBIG, f"{status.st_size} bytes, more than the {limit} that are read", str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: str | Path, *, limit: int = LARGEST_TEXT) -> bytes:
+    """The content of a file. Raises `OSError` as `open_regular` does."""
+    with open_regular(path, limit=limit) as file:
+        return file.read(os.fstat(file.fileno()).st_size)  # no more: reading allocates what it is asked for
