@@ -12,7 +12,7 @@ myst_heading_anchors = 3
 suppress_warnings = ["docutils", "myst.header", "ref.python", "autoapi.python_import_resolution"]
 
 autoapi_root = "api"
-autoapi_options = ["members", "show-module-summary"]
+autoapi_options = ["members"]
 autoapi_ignore = ["*/__main__.py", "*/_former_names.py", "*.pyi"]
 autoapi_python_class_content = "class"
 autoapi_member_order = "bysource"
@@ -23,4 +23,6 @@ default_role = "code"
 html_theme = "sphinx_book_theme"
 html_title = "mmdg_lite"
 html_theme_options = {"show_toc_level": 2, "home_page_in_toc": True}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
