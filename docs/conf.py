@@ -2,7 +2,7 @@
 
 project = "mmdg_lite"
 author = "The mmdg_lite maintainers"
-extensions = ["myst_nb", "autoapi.extension", "sphinx_copybutton", "sphinx-mathjax-offline"]
+extensions = ["myst_nb", "autoapi.extension", "sphinx.ext.napoleon", "sphinx_copybutton", "sphinx-mathjax-offline"]
 
 nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath", "amsmath"]

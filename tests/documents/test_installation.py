@@ -18,6 +18,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.support.pins import pins
 from tests.support.small_index import add_wheel, add_wheels
 
 ROOT = Path(__file__).parents[2]
@@ -53,8 +54,7 @@ def recipe(*words: str, venv: Path) -> str:
 def no_network(tmp_path) -> dict[str, str]:
     """Two indexes: the usual one with every pin, its torch with CUDA's libraries; PyTorch's own with `+cpu` alone."""
     usual, pytorch = tmp_path / "usual", tmp_path / "pytorch"
-    add_wheels(usual, {r.name: version(name) for name, r in LOCK.items() if not name.startswith("torch")})
-    add_wheel(usual, "torchjd", version("torchjd"))
+    add_wheels(usual, dict(pin.split("==") for pin in pins()))  # of the site's lock too: uv resolves every group
     add_wheel(usual, "torch", version("torch"), needs=[f"{name}=={version(name)}" for name in sorted(OF_CUDA)])
     add_wheel(usual, "torchvision", version("torchvision"), needs=[f"torch=={version('torch')}"])
     add_wheel(pytorch, "torch", version("torch") + "+cpu")
