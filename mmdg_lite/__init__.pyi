@@ -4,6 +4,7 @@ from .adapters import CentralDifferenceConv2d, CertaintyAttention, UAdapter, UAd
 from .data.protocols import PROTOCOLS
 from .data.synthetic import render
 from .explorers.all import explore_balance, explore_regrad, view_training
+from .inference.predict import predict
 from .metrics import evaluate_scores, threshold_at_eer
 from .modality import MODALITIES, Modality
 from .models.builder import MMDG, MMDGPlusPlus, ModelConfig, build, register_model
@@ -45,6 +46,7 @@ __all__ = [
     "load_clip",
     "minimal",
     "monte_carlo_dropout",
+    "predict",
     "project",
     "register_method",
     "register_model",

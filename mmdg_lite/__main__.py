@@ -9,12 +9,13 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from mmdg_lite.commands import environment, learn, runs
+from mmdg_lite.commands import environment, learn, runs, use
 from mmdg_lite.commands.options import INTERRUPTED, Commands
 
 Add = Callable[[Commands], None]
 
 GROUPS: Mapping[str, tuple[Add, ...]] = {
+    "use it": (use.add_predict, use.add_export),
     "reproduce": (
         runs.add_reproduce,
         runs.add_train,

@@ -78,7 +78,8 @@ def evaluate_scores(
         raise ValueError("threshold is not a number; fix it with threshold_at_eer on the validation scores")
     far, frr = _error_rates(s, y, t)
     far_eer, frr_eer = _error_rates(s, y, t_eer)
-    per_species = {name: float(np.mean(s[names == name] >= t)) for name in sorted(set(names[y == 0]))}
+    attacks, kinds = s[y == 0], names[y == 0]  # APCER counts attacks only, whatever species live faces carry
+    per_species = {name: float(np.mean(attacks[kinds == name] >= t)) for name in sorted(set(kinds))}
     apcer = max(per_species.values())
     return Metrics(
         threshold=t,
@@ -109,6 +110,16 @@ def threshold_at_eer(scores: ArrayLike, labels: ArrayLike) -> float:
     carried to other data does not sit on a sample. Raises ValueError as `evaluate_scores` does.
     """
     return _equal_error(*_checked(scores, labels))
+
+
+def looks_inverted(metrics: Metrics) -> bool:
+    """True for an AUC below 0.5 by more than 0.1 and by more than four of its standard errors under chance.
+
+    That error is sqrt((n + m + 1) / (12 n m)) for n live and m spoof samples (Mann and Whitney 1947). A model this far
+    on the wrong side of chance has learned something from labels that mean the opposite of what is thought.
+    """
+    n, m = metrics.live, metrics.spoof
+    return 0.5 - metrics.auc > max(0.1, 4 * math.sqrt((n + m + 1) / (12 * n * m)))
 
 
 def bootstrap_interval(

@@ -39,12 +39,36 @@ _ADAPTER_MODULES = {
     "cross_attention.std_mlp_2": "attention.log_variance_receiver",
 }
 
+_OWN_PARTS = frozenset(
+    {"fc_all"} | {f"{part}_{n}" for part in ("conv_pass", "class_token", "prompts") for n in (1, 2, 3)}
+)
+"""First parts of released names that tell a whole released model from a frozen CLIP alone."""
+
 _MODALITY_PARAMETERS = {
     "class_token": "class_tokens",
     "pos": "positions",
     "visual_proj": "projections",
     "prompts": "prompts.contexts",
 }
+
+
+WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+"""Parts of a parameter's dotted name that DataParallel, torch.compile, FSDP and activation checkpointing put in."""
+
+
+def unwrapped(state: Mapping[str, Tensor], *, holders: Collection[str] = ()) -> dict[str, Tensor]:
+    """Parameters without what wrappers put into their names: `module.`, `_orig_mod.` and others anywhere, and the name
+    of the attribute that held the model (`holders`) where all names start with it.
+
+    Raises `ValueError` if two parameters then have one name.
+    """
+    names = {name: ".".join(part for part in name.split(".") if part not in WRAPPERS) for name in state}
+    while (first := {name.partition(".")[0] for name in names.values()}) <= set(holders) and len(first) == 1:
+        names = {old: new.partition(".")[2] for old, new in names.items()}
+    short = {names[old]: value for old, value in state.items()}
+    if len(short) < len(state):
+        raise ValueError(f"{len(state) - len(short)} parameters stand there twice, with and without a wrapper's prefix")
+    return short
 
 
 def class_order(classes: int) -> list[int]:
@@ -60,25 +84,36 @@ def convert_adapter_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]
     Raises:
         KeyError: a name that no released adapter has.
     """
-    return {_adapter_name(name): value for name, value in state.items()}
+    return {_adapter_name(name): value for name, value in unwrapped(state).items()}
 
 
 def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Parameters of a whole released MMDG++, renamed for `MMDGPlusPlus`; prompts reordered to live first.
 
-    The released model shares one tensor between RGB's class token and CLIP's (D7); it is given under both names.
+    The released model shares one tensor between RGB's class token and CLIP's (D7); it is given under both names. What
+    wrappers put into names (`module.` of DataParallel, `_orig_mod.` of torch.compile, the attribute of a trainer that
+    held the model) is removed.
 
     Raises:
         KeyError: a name that the released model does not have.
     """
     converted = {}
-    for name, value in state.items():
+    for name, value in _unwrapped(state).items():
         new = _model_name(name)
         converted[new] = value[class_order(len(value))] if new.startswith("prompts.") else value
     token = f"class_tokens.{MODALITIES[0].value}"
     if token in converted:
         converted.setdefault("clip.visual.class_embedding", converted[token])
     return converted
+
+
+def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Parameters without wrappers' prefixes; the released model's own `model.`, for CLIP, stays."""
+    plain = unwrapped(state)
+    first = {name.partition(".")[0] for name in plain}
+    inside = {name.partition(".")[2].partition(".")[0] for name in plain}
+    holder = len(first) == 1 and bool(inside & _OWN_PARTS)
+    return unwrapped(plain, holders=tuple(first)) if holder else plain
 
 
 def released_positions(token_ids: Tensor, context: int) -> Tensor:

@@ -21,7 +21,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from mmdg_lite.draws import chi_square, normal
+from mmdg_lite.draws import chi_square, normal, uniform
 
 Sampling = Literal["monte_carlo", "moments", "expected"]
 SAMPLING_METHODS: tuple[str, ...] = get_args(Sampling)
@@ -177,9 +177,9 @@ def dropout_spread(
     if method == "monte_carlo":
         return monte_carlo_dropout(x, p, draws, spread=spread, generator=generator)
     size = x.square() if spread == "variance" else x.abs()
-    chances, factors = _spread_of_kept(p, draws, spread)  # each n + 1
     if method == "expected":
-        return size * float(chances @ factors)
+        return size * _expected_spread(p, draws, spread)
+    chances, factors = _spread_of_kept(p, draws, spread)  # each n + 1
     device = x.device if generator is None else generator.device
     uniform = torch.rand(x.shape, generator=generator, device=device).to(x.device)
     below = chances.cumsum(dim=0)[:-1].float().to(x.device)  # probability of at most 0..n-1 kept
@@ -234,12 +234,8 @@ class SeededDropout(nn.Dropout):
         """Any shape; in evaluation the identity."""
         if not self.training or self.p == 0:
             return x
-        device = x.device if self.generator is None else self.generator.device
-
-        def uniform(shape: Shape) -> Tensor:
-            return torch.rand(shape, generator=self.generator, device=device)
-
-        kept = drawn(uniform, x.shape, self.generator).to(x.device) >= self.p
+        single = x.new_empty((), dtype=torch.float32)  # the same masks whatever the precision
+        kept = uniform(x.shape, like=single, generator=self.generator) >= self.p
         return x * kept.to(x.dtype) / (1 - self.p)
 
 
@@ -252,6 +248,13 @@ def _check(p: float, draws: int, method: str, spread: str) -> None:
         raise ValueError(f"unknown sampling method {method!r}; choose one of {', '.join(SAMPLING_METHODS)}")
     if spread not in SPREADS:
         raise ValueError(f"unknown spread {spread!r}; choose one of {', '.join(SPREADS)}")
+
+
+@lru_cache
+def _expected_spread(p: float, draws: int, spread: Spread) -> float:
+    """The expected spread of the draws of x = 1."""
+    chances, factors = _spread_of_kept(p, draws, spread)  # each n + 1
+    return float(chances @ factors)
 
 
 @lru_cache

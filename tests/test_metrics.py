@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import det_curve, roc_auc_score
 
-from mmdg_lite.metrics import bootstrap_interval, evaluate_scores, threshold_at_eer
+from mmdg_lite.metrics import bootstrap_interval, evaluate_scores, looks_inverted, threshold_at_eer
 
 # four live (0.9 0.8 0.4 0.3) and five spoof (0.7 0.35 0.2 0.1 0.05)
 SCORES = [0.9, 0.8, 0.4, 0.3, 0.7, 0.35, 0.2, 0.1, 0.05]
@@ -179,3 +179,24 @@ def test_an_interval_at_no_threshold_or_of_no_resamples_is_refused():
         bootstrap_interval([0.1, 0.9], [0, 1], threshold=math.nan)
     with pytest.raises(ValueError, match="at least 1 resample, got 0"):
         bootstrap_interval([0.1, 0.9], [0, 1], samples=0)
+
+
+@pytest.mark.parametrize("live", ["none", "glasses", "live", "print"])
+def test_apcer_counts_attacks_whatever_species_live_faces_carry(live):
+    """No attack is accepted at 0.5; the accepted live faces carry an attack's name."""
+    m = evaluate_scores(
+        [0.9, 0.8, 0.7, 0.2, 0.3], [1, 1, 1, 0, 0], threshold=0.5, species=[live, live, "none", "glasses", "print"]
+    )
+    assert m.apcer == m.acer == m.bpcer_at_apcer_1 == 0
+    assert m.apcer_per_species == {"glasses": 0.0, "print": 0.0}
+
+
+def test_inverted_labels_are_told_from_bad_luck(rng):
+    labels = np.arange(200) % 2
+    good = 0.5 + 0.2 * (labels - 0.5) + 0.1 * rng.standard_normal(200)
+    assert not looks_inverted(evaluate_scores(good, labels))
+    assert looks_inverted(evaluate_scores(good, 1 - labels))
+    few = evaluate_scores([0.2, 0.3, 0.6, 0.7], [1, 1, 0, 0])
+    assert few.auc == 0 and not looks_inverted(few)  # four samples come out so by chance once in six times
+    chance = [evaluate_scores(rng.random(200), labels) for _ in range(200)]
+    assert not any(map(looks_inverted, chance))

@@ -6,7 +6,13 @@ from open_clip.tokenizer import SimpleTokenizer
 
 from mmdg_lite.adapters import UAdapter, UAdapterPP
 from mmdg_lite.attention import CertaintyAttention
-from mmdg_lite.released import class_order, convert_adapter_state_dict, convert_state_dict, released_positions
+from mmdg_lite.released import (
+    class_order,
+    convert_adapter_state_dict,
+    convert_state_dict,
+    released_positions,
+    unwrapped,
+)
 from tests.support.tiny import tiny_model
 
 OF_ADAPTER = {
@@ -114,3 +120,24 @@ def test_released_positions_count_words() -> None:
     ids = SimpleTokenizer()(["a photo of x x", "a spoof of x x", "bonafide modality of x x"])
     assert released_positions(ids, 2).tolist() == [[4, 5], [4, 5], [4, 5]]
     assert ids.argmax(dim=-1).tolist() == [6, 7, 9]  # the placeholders are the two tokens before it
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "model.", "model.module.", "net."])
+def test_what_wrappers_saved(prefix: str) -> None:
+    """DataParallel, torch.compile and the trainers around them put prefixes into every name."""
+    ours, theirs = released_state()
+    converted = convert_state_dict({f"{prefix}{name}": value for name, value in theirs.items()})
+    assert converted.keys() == ours.keys()
+    assert all(torch.equal(converted[name], value) for name, value in ours.items())
+
+
+def test_wrapped_parts_inside_a_model() -> None:
+    """FSDP and compile may wrap the trunk alone; an adapter may have been saved alone under DataParallel."""
+    ours, theirs = released_state()
+    inside = {name.replace("model.visual.", "model.visual._orig_mod."): value for name, value in theirs.items()}
+    assert convert_state_dict(inside).keys() == ours.keys()
+    adapter = UAdapterPP(16)
+    saved = {f"module.{name}": value for name, value in saved_as(adapter.state_dict(), OF_ADAPTER).items()}
+    adapter.load_state_dict(convert_adapter_state_dict(saved))
+    with pytest.raises(ValueError, match="1 parameters stand there twice"):
+        unwrapped({"head.weight": torch.ones(1), "module.head.weight": torch.ones(1)})

@@ -16,6 +16,8 @@ from mmdg_lite.commands.options import (
     changed_settings,
 )
 
+METHODS_HELP = "names of methods, or of groups of them: baselines, parts, peers, rules, all"
+
 
 def add_train(commands: "Commands[argparse.ArgumentParser]") -> None:
     """`train`."""
@@ -78,10 +80,13 @@ def add_evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
 
     def run(options: argparse.Namespace) -> int:
         from mmdg_lite.runs.plugins import load_plugin
-        from mmdg_lite.training.rescoring import evaluate
+        from mmdg_lite.training.rescoring import add_p6, evaluate
 
         for path in options.plugin:
             load_plugin(path)
+        if options.deployments:
+            print(add_p6(options.run_folder, device=options.device))
+            return 0
         values = evaluate(
             options.run_folder,
             out=options.out,
@@ -97,7 +102,7 @@ def add_evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
         return 0
 
     text = "score test lists again with a finished run's model, at the run's own threshold"
-    examples = ["RUN", "RUN --domains W S --samples 500", "RUN --data-root DATA --domains mine"]
+    examples = ["RUN", "RUN --domains W S --samples 500", "RUN --data-root DATA --domains mine", "RUN --deployments"]
     command = add_command(commands, "evaluate", run, text, examples=examples)
     command.add_argument("run_folder", type=Path, metavar="RUN", help="folder of a finished run")
     command.add_argument("--out", type=Path, help="where scores go; without it RUN/evaluation")
@@ -105,6 +110,9 @@ def add_evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("--data-root", help="folder of converted data sets; without it the run's own data")
     command.add_argument("--samples", type=int, help="test samples per synthetic domain; without it as in the run")
     command.add_argument("--data-seed", type=int, help="seed of the synthetic samples; without it the run's")
+    command.add_argument(
+        "--deployments", action="store_true", help="instead, add the tests of protocol P6 to the run's own scores"
+    )
     add_device_option(command)
     add_plugin_option(command)
 
@@ -139,7 +147,7 @@ def add_reproduce(commands: "Commands[argparse.ArgumentParser]") -> None:
     command = add_command(commands, "reproduce", run, text, examples=examples)
     command.add_argument("--profile", choices=PROFILES, default="quick", help="minutes, hours, or real data")
     command.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=["P1"], help="which protocols")
-    command.add_argument("--methods", nargs="+", default=["linear_probe", "fusion", "mmdg++"], help="which methods")
+    command.add_argument("--methods", nargs="+", default=["linear_probe", "fusion", "mmdg++"], help=METHODS_HELP)
     command.add_argument("--seeds", nargs="+", type=int, default=[0], help="one run per seed")
     command.add_argument("--out", type=Path, help="folder for everything; without it runs/PROFILE")
     command.add_argument("--data-root", help="folder of converted data sets; without it the synthetic domains")
@@ -203,12 +211,20 @@ def add_archive(commands: "Commands[argparse.ArgumentParser]") -> None:
     """`archive`."""
 
     def run(options: argparse.Namespace) -> int:
-        from mmdg_lite.results.archive import archive, unpack
+        from mmdg_lite.results.archive import archive, compress_logs, unpack
 
+        if options.compress_logs:
+            print(f"{len(compress_logs(options.source))} logs in {options.source} are compressed now")
+            return 0
+        if options.into is None:
+            raise ValueError(f"archive {options.source}: name the folder to write to as well")
         if options.unpack:
             written = unpack(options.source, options.into)
         else:
-            written = archive(options.source, options.into, bits=options.bits, asked_for_only=options.asked_for_only)
+            written = archive(
+                options.source, options.into,
+                bits=options.bits, asked_for_only=options.asked_for_only, weights=options.weights,
+            )  # fmt: skip
         print(f"{len(written)} runs in {options.into}")
         return 0
 
@@ -216,12 +232,17 @@ def add_archive(commands: "Commands[argparse.ArgumentParser]") -> None:
     examples = [
         "runs/full/runs figures/scores/full --bits 16 --asked-for-only",
         "--unpack figures/scores/full OUT/runs",
+        "--compress-logs figures/convergence",
     ]
     command = add_command(commands, "archive", run, text, examples=examples)
     command.add_argument("source", type=Path, help="folder of finished runs; with --unpack: an archive")
-    command.add_argument("into", type=Path, help="where to write")
+    command.add_argument("into", type=Path, nargs="?", help="where to write")
     command.add_argument("--unpack", action="store_true", help="write run folders from an archive")
     command.add_argument("--bits", type=int, help="significant bits to round scores to; without it exact")
     command.add_argument(
         "--asked-for-only", action="store_true", help="leave out tests that the runs' protocols do not ask for"
     )
+    command.add_argument(
+        "--weights", nargs="+", default=[], metavar="METHOD", help="keep the weights of these methods' seed 0 too"
+    )
+    command.add_argument("--compress-logs", action="store_true", help="only compress the logs below `source` in place")

@@ -1,4 +1,4 @@
-"""The five protocols as data: which domains train, which test, and what is missing or unseen; settings of one's own.
+"""The six protocols as data: which domains train, which test, and what is missing or unseen; settings of one's own.
 
 Names are those of the benchmark ("CPS->W": trained on C, P and S, tested on W) and hold for the real domains and for
 the synthetic domains of the same letters alike.
@@ -28,14 +28,15 @@ WITHOUT_BOTH: Missing = (Modality.DEPTH, Modality.INFRARED)
 class Setting:
     """One training run of a protocol and the tests made with it."""
 
-    protocol: str  # "P1" .. "P5"
+    protocol: str  # "P1" .. "P6"
     name: str  # such as "CPS->W"
     sources: tuple[str, ...]  # domains whose training lists train, and whose validation lists choose and calibrate
     targets: tuple[str, ...]  # domains whose test lists test
     missing: tuple[Missing, ...] = (NOTHING_MISSING,)  # one test per entry, without these modalities
     left_out_species: str | None = None  # attack species kept out of training and validation, and alone tested (P4)
     modality_dropout: float = 0.0  # probability with which a modality is dropped from a training sample (P5)
-    synthetic_only: bool = False  # True where the real domain has no attack of that species
+    synthetic_only: bool = False  # True where no real domain can be tested so
+    deployments: bool = False  # tests on the frozen deployments and reliability curves too (P6)
 
 
 # species that WMCA's file names tell apart
@@ -72,6 +73,7 @@ def _protocol(
     *,
     missing: tuple[Missing, ...] = (NOTHING_MISSING,),
     modality_dropout: float = 0.0,
+    deployments: bool = False,
 ) -> dict[str, Setting]:
     settings = {}
     for name in names:
@@ -83,6 +85,8 @@ def _protocol(
             targets=targets,
             missing=missing,
             modality_dropout=modality_dropout,
+            synthetic_only=deployments,
+            deployments=deployments,
         )
     return settings
 
@@ -123,4 +127,6 @@ PROTOCOLS: dict[str, dict[str, Setting]] = {
         missing=(NOTHING_MISSING, WITHOUT_DEPTH, WITHOUT_INFRARED, WITHOUT_BOTH),
         modality_dropout=0.3,
     ),
+    # ours: the runs of P1 tested on frozen deployments and on reliability curves, see `data.deployments`
+    "P6": _protocol("P6", _LEAVE_ONE_OUT, deployments=True),
 }

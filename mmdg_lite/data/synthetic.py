@@ -15,7 +15,17 @@ from mmdg_lite.data.renderer.rendering import render_buffers
 from mmdg_lite.data.renderer.scenes import SPECIES, Population, Scenes, draw_scenes
 from mmdg_lite.data.renderer.sensors import Images, SensorProfile, blend, expose, turn
 
-__all__ = ["BENCHMARK_VERSION", "BLOCK", "DOMAINS", "SPECIES", "Faces", "benchmark_split", "render", "render_scenes"]
+__all__ = [
+    "BENCHMARK_VERSION",
+    "BLOCK",
+    "DOMAINS",
+    "SPECIES",
+    "Faces",
+    "benchmark_split",
+    "render",
+    "render_scenes",
+    "render_subjects",
+]
 
 BLOCK = 32
 """Scenes are rendered in blocks of this many, which keeps the working set in the processor's cache."""
@@ -100,7 +110,10 @@ def render(
         known = domain_named(domain)
         letter, sensors, mixture, population = known.letter, known.sensors, known.mixture, known.population
     profile = turn(blend(sensors, severity), knobs or {})
-    return _render(letter, "free", n, seed, species or mixture, profile, population, 10_000, size)
+    return render_subjects(
+        letter, "free", n, seed,
+        species=species or mixture, sensors=profile, population=population, subjects=10_000, size=size,
+    )  # fmt: skip
 
 
 def benchmark_split(domain: str, split: str, n: int, seed: int, *, size: int = 64) -> Faces:
@@ -111,20 +124,29 @@ def benchmark_split(domain: str, split: str, n: int, seed: int, *, size: int = 6
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}: valid names are {', '.join(SPLITS)}")
     known = domain_named(domain)
-    return _render(known.letter, split, n, seed, known.mixture, known.sensors, known.population, SPLITS[split], size)
+    return render_subjects(
+        known.letter, split, n, seed,
+        species=known.mixture, sensors=known.sensors, population=known.population, subjects=SPLITS[split], size=size,
+    )  # fmt: skip
 
 
-def _render(
+def render_subjects(
     letter: str,
     split: str,
     n: int,
     seed: int,
-    species: object,
-    profile: SensorProfile,
+    *,
+    species: str | Sequence[str] | Mapping[str, float],
+    sensors: SensorProfile,
     population: Population,
     subjects: int,
     size: int,
 ) -> Faces:
+    """n faces of `subjects` people that no other letter or split has, through one set of sensors.
+
+    `species`: one name, n names, or the probability of each name. The same arguments but `sensors` give the same
+    scenes. Raises ValueError for a negative number or seed and for a wrong number of species.
+    """
     if n < 0 or seed < 0:
         raise ValueError(f"n is {n!r} and seed {seed!r}: both must be 0 or more")
     key = [int(seed), *letter.encode(), *split.encode()]
@@ -138,9 +160,9 @@ def _render(
                 raise ValueError(f"{len(species)} species were given for {n} samples: give one name per sample")
             part = list(species[start : start + BLOCK])
             wanted = part + [LIVE] * (BLOCK - len(part))
-        blocks.append(draw_scenes(BLOCK, rng, species=wanted, subjects=names, population=population))  # type: ignore[arg-type]
+        blocks.append(draw_scenes(BLOCK, rng, species=wanted, subjects=names, population=population))
     scenes = Scenes.concatenate(blocks).select(slice(0, n))
-    images = render_scenes(scenes, profile, key, size=size)
+    images = render_scenes(scenes, sensors, key, size=size)
     label = np.array([name == LIVE for name in scenes.species], np.int64)
     return Faces(
         rgb=images.rgb,

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from open_clip import CLIP
 
 from mmdg_lite.attention import Suppression
+from mmdg_lite.modality import MODALITIES
 from mmdg_lite.models.ama import AMA
-from mmdg_lite.models.clip import load_clip
+from mmdg_lite.models.clip import Activation, Normalisation, load_clip, renormalise
 from mmdg_lite.models.cmfl import CMFL
 from mmdg_lite.models.flex_modal import FlexModal
 from mmdg_lite.models.flip import FLIP, FLIPMCL
@@ -49,6 +51,8 @@ class ModelConfig:
     architecture: str = "mmdg++"
     clip: str = "tiny"  # "tiny", "ViT-B-16", or another open_clip architecture
     clip_checkpoint: str | None = None  # local weights for it; None: the shipped or published ones; "random": none
+    clip_activation: Activation | None = None  # "quick_gelu" or "gelu"; None: as the weights have it
+    normalisation: Normalisation = "clip"  # of pixels: CLIP's statistics, or "centred", (x - 127.5) / 128 (E3)
     adapters: AdapterKind = "uncertainty"  # U-Adapter++, the same without uncertainty, or none
     prompts: PromptKind = "asymmetric"  # ADPs, one spoof class for all domains, or linear classifiers
     train_tokens: bool = True  # train class tokens, positional embeddings and projections
@@ -70,6 +74,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         find(ARCHITECTURES, self.architecture, what="architecture")
         faults(self.released)
+        if self.architecture == "mmdg" and self.normalisation != "clip":
+            raise ValueError("model.normalisation: MMDG normalises for its own trunk; leave it at 'clip'")
 
 
 Builder = Callable[[CLIP, ModelConfig], MultimodalModel]
@@ -110,12 +116,25 @@ register = register_model  # its name until version 0.2, which plugins use
 def build(config: ModelConfig) -> MultimodalModel:
     """The model that a configuration describes, initialised from its seed, in training mode.
 
+    Batches are normalised with CLIP's statistics whatever the configuration says (`outputs.Batch`): with
+    normalisation "centred" the model brings them to its own before it looks at them.
+
     Raises whatever `clip.load_clip` raises when weights are missing or foreign.
     """
-    clip = load_clip(config.clip, checkpoint=config.clip_checkpoint)
+    clip = load_clip(config.clip, checkpoint=config.clip_checkpoint, activation=config.clip_activation)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)
-        return find(ARCHITECTURES, config.architecture, what="architecture").builder(clip, config)
+        model = find(ARCHITECTURES, config.architecture, what="architecture").builder(clip, config)
+    if config.normalisation == "centred":
+        model.register_forward_pre_hook(_centred)
+    return model
+
+
+def _centred(model: torch.nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments of a forward pass, the images of its batch under the normalisation "centred"."""
+    batch, *others = arguments
+    images = {m.value: renormalise(batch[m.value]) for m in MODALITIES if batch.get(m.value) is not None}
+    return ({**batch, **images}, *others)
 
 
 def _mmdgpp(clip: CLIP, config: ModelConfig) -> MMDGPlusPlus:

@@ -1,16 +1,17 @@
 """Loading a frozen CLIP through open_clip: the tiny one of this package, or ViT-B/16 with OpenAI's weights.
 
 CLIP: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021.
-OpenAI's weights were trained with the activation QuickGELU, x * sigmoid(1.702 x); with the exact GELU they are silently
-worse, so QuickGELU is on.
+OpenAI's weights were trained with the activation QuickGELU, x * sigmoid(1.702 x), most others with the exact GELU. With
+the other activation weights are silently worse, so the activation follows the weights.
 """
 
 import copy
 import json
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import open_clip
@@ -23,14 +24,17 @@ from torch.nn import functional
 
 from mmdg_lite.configuration import ASSETS
 from mmdg_lite.modality import CLIP_MEAN, CLIP_STD
-from mmdg_lite.models.clip_weights import CheckpointError, read_weights, untrained_rows
+from mmdg_lite.models.clip_weights import Activation, CheckpointError, read_clip, read_weights, untrained_rows
 from mmdg_lite.prompts import encode_embedded
 
 __all__ = [
+    "CENTRED",
     "CLIP_MEAN",
     "CLIP_STD",
+    "Activation",
     "CheckpointError",
     "ClipShape",
+    "Normalisation",
     "clip_config",
     "describe",
     "encode_text",
@@ -38,6 +42,12 @@ __all__ = [
     "normalise",
     "tokenize",
 ]
+
+Normalisation = Literal["clip", "centred"]
+"""How pixels 0..255 become a model's inputs: by CLIP's mean and deviation; or as (x - 127.5) / 128, which code of the
+same line of work uses for CLIP too (E3), so that checkpoints made with it expect it."""
+CENTRED = 127.5, 128.0
+"""Offset and scale of pixels 0..255 under the normalisation "centred"."""
 
 TINY = "tiny"
 CONTEXT_LENGTH = 77
@@ -64,15 +74,25 @@ class ClipShape:
 
 
 def load_clip(
-    name: str = TINY, *, checkpoint: str | Path | None = None, device: str | torch.device = "cpu", seed: int = 0
+    name: str = TINY,
+    *,
+    checkpoint: str | Path | None = None,
+    activation: Activation | None = None,
+    device: str | torch.device = "cpu",
+    seed: int = 0,
 ) -> CLIP:
-    """A frozen CLIP in evaluation mode, with QuickGELU, in float32.
+    """A frozen CLIP in evaluation mode, in float32.
 
     Args:
         name: "tiny", or the name of an open_clip configuration with a plain vision transformer, such as "ViT-B-16".
         checkpoint: None for the weights that belong to the name: the checkpoint in this package for "tiny", OpenAI's,
             which open_clip fetches and caches, for any other. A path to a local file (safetensors, a PyTorch state
             dict, or OpenAI's archive). "random" for random weights.
+        activation: "quick_gelu" or "gelu", what the weights were trained with. None: as the weights have it. That is
+            QuickGELU for the shipped and for OpenAI's weights, for random ones, and for names that end in
+            "-quickgelu"; of a local file, what its header or a configuration beside it says. Where nothing says,
+            QuickGELU is taken for weights that are 16-bit numbers, as OpenAI's are, and else the exact GELU, each with
+            a warning.
         device: where the model goes.
         seed: of the random weights.
 
@@ -84,20 +104,23 @@ def load_clip(
     """
     config = clip_config(name)
     if checkpoint == RANDOM:
-        clip = _build(config, seed)
+        clip = _build(_with(config, activation), seed)
     elif checkpoint is not None:
-        clip = _fill(_build(config, seed), read_weights(checkpoint), checkpoint, name)
+        weights = read_clip(checkpoint)
+        if activation is None:
+            activation = weights.activation or _likely_activation(name, weights.state, checkpoint)
+        clip = _fill(_build(_with(config, activation), seed), weights.state, checkpoint, name)
     elif name == TINY:
         if not TINY_CHECKPOINT.is_file():
             raise FileNotFoundError(f"the tiny CLIP's checkpoint is missing at {TINY_CHECKPOINT}: {REBUILD}")
-        clip = _fill(_build(config, seed), read_weights(TINY_CHECKPOINT), TINY_CHECKPOINT, name)
+        clip = _fill(_build(_with(config, activation), seed), read_weights(TINY_CHECKPOINT), TINY_CHECKPOINT, name)
     else:
-        clip = _fetch_openai(name)
+        clip = _fetch_openai(name, quick=activation != "gelu")
     return clip.requires_grad_(False).eval().to(device)
 
 
 def clip_config(name: str) -> dict[str, Any]:
-    """The keyword arguments of `open_clip.CLIP` for a name, QuickGELU on.
+    """The keyword arguments of `open_clip.CLIP` for a name, QuickGELU on (see `load_clip` for local weights).
 
     Raises ValueError for an unknown name, and for a model whose towers are not plain transformers.
     """
@@ -157,11 +180,22 @@ def encode_text(clip: CLIP, tokens: Tensor, *, normalize: bool = False) -> Tenso
     return functional.normalize(features, dim=-1) if normalize else features
 
 
-def normalise(images: NDArray[np.uint8] | Tensor, device: torch.device | str = "cpu") -> Tensor:
+def normalise(
+    images: NDArray[np.uint8] | Tensor, device: torch.device | str = "cpu", *, normalisation: Normalisation = "clip"
+) -> Tensor:
     """uint8 images, n x 3 x H x W or n x 1 x H x W (then repeated), to CLIP's input, float n x 3 x H x W."""
     x = torch.as_tensor(images).to(device).float() / 255
     mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
-    return (x - mean) / std
+    x = (x - mean) / std
+    return renormalise(x) if normalisation == "centred" else x
+
+
+def renormalise(images: Tensor) -> Tensor:
+    """Images ... x 3 x H x W normalised by CLIP's mean and deviation, to the normalisation "centred" (E3)."""
+    mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+    offset, scale = CENTRED
+    factor, shift = 255 * std / scale, (255 * mean - offset) / scale
+    return images * factor.to(images.dtype) + shift.to(images.dtype)
 
 
 @lru_cache(maxsize=1)
@@ -178,6 +212,28 @@ def _build(config: dict[str, Any], seed: int) -> CLIP:
     with torch.no_grad():
         clip.token_embedding.weight.copy_(untrained_rows(clip.vocab_size, clip.token_embedding.embedding_dim, seed))
     return clip
+
+
+def _with(config: dict[str, Any], activation: Activation | None) -> dict[str, Any]:
+    """The arguments of `open_clip.CLIP` with an activation; None leaves QuickGELU."""
+    return config | {"quick_gelu": activation != "gelu"}
+
+
+def _likely_activation(name: str, state: dict[str, Tensor], path: str | Path) -> Activation:
+    """The activation of weights of which nothing says it, with a warning unless the model's name says it."""
+    if name == TINY or name.casefold().endswith("quickgelu"):
+        return "quick_gelu"
+    products = [value for key, value in state.items() if key.endswith(("in_proj_weight", "c_fc.weight"))]
+    half = bool(products) and all(torch.equal(value, value.half().to(value.dtype)) for value in products)
+    taken, why = (
+        ("QuickGELU", "are 16-bit numbers, as OpenAI's are") if half else ("the exact GELU", "are not OpenAI's")
+    )
+    warnings.warn(
+        f"{path} does not say whether it was trained with QuickGELU or with the exact GELU; its weights {why}, so "
+        f"{taken} is taken. Say activation='quick_gelu' or 'gelu' (of a run: model.clip_activation) to be sure",
+        stacklevel=3,
+    )
+    return "quick_gelu" if half else "gelu"
 
 
 def _fill(clip: CLIP, state: dict[str, Tensor], path: str | Path, name: str) -> CLIP:
@@ -200,11 +256,11 @@ def _fill(clip: CLIP, state: dict[str, Tensor], path: str | Path, name: str) -> 
     return clip
 
 
-def _fetch_openai(name: str) -> CLIP:
+def _fetch_openai(name: str, *, quick: bool) -> CLIP:
     if "openai" not in open_clip.list_pretrained_tags_by_model(name):
         raise ValueError(f"OpenAI published no weights for {name!r}: give a local file as `checkpoint`")
     try:
-        clip: CLIP = open_clip.create_model(name, pretrained="openai", force_quick_gelu=True)
+        clip: CLIP = open_clip.create_model(name, pretrained="openai", force_quick_gelu=quick)
     except Exception as error:  # whatever the network, the proxy or the cache raises
         reason = str(error).strip().split("\n")[0][:300]
         raise ConnectionError(

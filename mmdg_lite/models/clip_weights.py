@@ -5,9 +5,12 @@ the compact form leaves these out and fills them from a seed, bit for bit as the
 """
 
 import hashlib
+import json
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mmdg_lite.configuration import ASSETS, write_bytes, write_text
+from mmdg_lite.released import unwrapped
 
 TOKEN_TABLE = "token_embedding.weight"
 ROW_IDS = "token_embedding.row_ids"
@@ -23,6 +27,25 @@ ROWS = "token_embedding.rows"
 FORMAT = "mmdg_lite compact CLIP, version 1"
 
 _TORCHSCRIPT_EXTRAS = ("input_resolution", "context_length", "vocab_size")
+
+Activation = Literal["quick_gelu", "gelu"]
+"""QuickGELU, x sigmoid(1.702 x), with which OpenAI trained; or the exact GELU, with which most others did."""
+
+HOLDERS = ("model", "net", "network", "clip", "clip_model", "backbone")
+"""Names of attributes that people keep a model in; taken off where every parameter's name starts with the same one."""
+
+NESTED = ("state_dict", "model_state_dict", "model", "module", "weights")
+"""Keys of a training checkpoint under which its parameters stand."""
+
+_MAGIC = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself: fetch it with `git lfs pull`"),
+    (b"/annex/objects", "a git-annex pointer, not the file itself: fetch it with `git annex get`"),
+    (b"<", "a web page, not weights: the download asked for a login or failed; fetch it again in a browser"),
+    (b"\x89HDF", "an HDF5 file (Keras or Matlab); weights of a PyTorch model are needed"),
+    (b"GGUF", "a GGUF file (llama.cpp); weights of a PyTorch model are needed"),
+    (b"\x93NUMPY", "a NumPy array; weights of a PyTorch model are needed"),
+    (b"\x1f\x8b", "a gzip archive: unpack it first"),
+)
 
 
 class CheckpointError(ValueError):
@@ -61,19 +84,55 @@ def write_compact(path: str | Path, state: Mapping[str, Tensor], row_ids: Sequen
     write_bytes(path, save(stored, metadata=notes))
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The parameters in a file: safetensors (compact or full), a PyTorch state dict, or OpenAI's TorchScript archive.
+@dataclass(frozen=True)
+class Weights:
+    """The parameters in a file, and the activation that the file or its neighbours say they were trained with."""
 
-    Nothing is unpickled beyond tensors. Raises FileNotFoundError, or `CheckpointError` with the reason.
+    state: dict[str, Tensor]
+    activation: Activation | None  # None: nothing says
+
+
+def foreign_content(path: str | Path) -> str | None:
+    """What a file is, with the cure, if its first bytes show that it cannot hold a PyTorch model's weights."""
+    with open(path, "rb") as file:
+        head = file.read(64)
+    if not head:
+        return "empty: copy or fetch it again"
+    return next((what for magic, what in _MAGIC if head.lstrip().startswith(magic)), None)
+
+
+def is_safetensors(path: str | Path) -> bool:
+    """True if a file starts as safetensors files do, whatever it is called: eight bytes of length, then JSON."""
+    with open(path, "rb") as file:
+        head = file.read(9)
+    return len(head) == 9 and head[8:] == b"{"
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The parameters in a file, see `read_clip`."""
+    return read_clip(path).state
+
+
+def read_clip(path: str | Path) -> Weights:
+    """The weights in a file: safetensors (compact or full), a PyTorch state dict, or OpenAI's TorchScript archive.
+
+    The content decides, not the file's name. Prefixes of wrappers are removed (`unwrapped`). Nothing is unpickled
+    beyond tensors. Raises FileNotFoundError, or `CheckpointError` with the reason.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no CLIP weights at {path}: check the path given as `checkpoint`")
+    if what := foreign_content(path):
+        raise CheckpointError(f"{path} is {what}")
+    activation: Activation | None = None
     try:
-        if path.suffix == ".safetensors":
+        if is_safetensors(path):
             state, notes = _read_safetensors(path)
+            activation = _named_activation(notes)
         else:
             state, notes = _read_torch(path), {}
+            activation = "quick_gelu" if _is_torchscript(path) else None
+        state = unwrapped(state, holders=HOLDERS)
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise CheckpointError(f"{path} cannot be read as CLIP weights ({reason}): copy or fetch it again") from error
@@ -82,15 +141,47 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             f"{path} is not a file of weights (safetensors, or a PyTorch file of tensors alone): "
             f"{type(error).__name__} while reading it"
         ) from error
+    activation = activation or _activation_beside(path)
     if ROWS not in state:
-        return state
+        return Weights(state, activation)
     rows, ids = state.pop(ROWS), state.pop(ROW_IDS)
     try:
         table = untrained_rows(int(notes["vocabulary"]), rows.shape[1], int(notes["token_seed"]))
         table[ids] = rows
     except (KeyError, ValueError, IndexError, RuntimeError) as error:
         raise CheckpointError(f"{path} has a damaged token table ({error}): fetch or rebuild it") from error
-    return state | {TOKEN_TABLE: table}
+    return Weights(state | {TOKEN_TABLE: table}, activation)
+
+
+def _named_activation(values: Mapping[str, Any]) -> Activation | None:
+    """The activation that a header or a configuration file names, in open_clip's words or in Hugging Face's."""
+    for part in (values, *(value for value in values.values() if isinstance(value, Mapping))):
+        if (flag := part.get("quick_gelu")) is not None:
+            return "quick_gelu" if str(flag).casefold() == "true" else "gelu"
+        if (named := part.get("activation", part.get("hidden_act"))) in ("quick_gelu", "gelu"):
+            return "quick_gelu" if named == "quick_gelu" else "gelu"
+    return None
+
+
+def _activation_beside(path: Path) -> Activation | None:
+    """The activation that `open_clip_config.json` or `config.json`, as model hubs write them, name beside the file."""
+    for name in ("open_clip_config.json", "config.json"):
+        try:
+            values = json.loads((path.parent / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if not isinstance(values, dict):
+            continue
+        if activation := _named_activation(values):
+            return activation
+        if name == "open_clip_config.json" and "model_cfg" in values:
+            return "gelu"  # open_clip writes `quick_gelu` only where it is on
+    return None
+
+
+def _is_torchscript(path: Path) -> bool:
+    """True for an archive of TorchScript code, such as OpenAI's own files."""
+    return zipfile.is_zipfile(path) and any("/code/" in name for name in zipfile.ZipFile(path).namelist())
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -99,16 +190,18 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    if zipfile.is_zipfile(path) and any("/code/" in name for name in zipfile.ZipFile(path).namelist()):
+    if _is_torchscript(path):
         state = dict(torch.jit.load(str(path), map_location="cpu").state_dict())  # OpenAI's own files are of this kind
         for name in _TORCHSCRIPT_EXTRAS:
             state.pop(name, None)
         return state
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    state = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    with open(path, "rb") as file:  # given a name, torch would go by its ending
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    if isinstance(content, dict):
+        content = next((content[key] for key in NESTED if isinstance(content.get(key), dict)), content)
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError("it holds no dictionary of tensors")
-    return {name.removeprefix("module."): value for name, value in state.items()}
+    return dict(content)
 
 
 def record_weights(folder: Path = ASSETS) -> Path:

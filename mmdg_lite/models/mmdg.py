@@ -195,8 +195,10 @@ class MMDG(MultimodalModel):
 
     def _exchange(self, layer: int, h: Tensor, certainty: Tensor, present: Tensor) -> Tensor:
         """Updates of one block: tokens (3 B) x N x C and certainties (3 B) x N x 1 to (3 B) x N x C."""
-        tokens = dict(zip(MODALITIES, h.chunk(len(MODALITIES)), strict=True))  # each B x N x C
-        certainties = dict(zip(MODALITIES, certainty.chunk(len(MODALITIES)), strict=True))  # each B x N x 1
+        tokens, certainties = (
+            dict(zip(MODALITIES, rearrange(x, "(m b) n c -> m b n c", m=len(MODALITIES)).unbind(), strict=True))
+            for x in (h, certainty)
+        )  # each B x N x C, and each B x N x 1
         updates = []
         for receiver, senders in SENDERS.items():
             update = torch.zeros_like(tokens[receiver])

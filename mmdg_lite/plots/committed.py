@@ -7,11 +7,13 @@ from matplotlib.figure import Figure
 
 from mmdg_lite.plots.components import effects
 from mmdg_lite.plots.curves import det, hter_by_target, risk_coverage_curves, roc, save, training_balance
+from mmdg_lite.plots.deployments import p6_figures
 from mmdg_lite.plots.style import new_figure, styled
 from mmdg_lite.results.collect import collect, read_history
 from mmdg_lite.results.comparison import curves, one_run, p1_rows, thresholds_by_method
 from mmdg_lite.results.components import complete_combinations
 from mmdg_lite.results.convergence import trainings
+from mmdg_lite.results.deployments import collect_deployments
 
 
 @styled
@@ -64,10 +66,18 @@ def figures(frame: pd.DataFrame, out: str | Path, *, seed: int | None = None, me
 
 
 def every_figure(runs: str | Path, out: str | Path) -> list[Path]:
-    """The figures of every profile and kind of data that has runs of P1 below `runs`, a folder each below `out`."""
-    return [
+    """The figures of every profile and kind of data that has runs of P1 below `runs`, a folder each below `out`.
+
+    Those of protocol P6 stand beside the synthetic ones of the same profile.
+    """
+    written = [
         path
         for (profile, data), rows in collect(runs).groupby(["profile", "data"])
         if len(p1_rows(rows))
         for path in figures(rows, Path(out) / f"{profile}_{data}")
+    ]
+    return written + [
+        path
+        for profile, rows in collect_deployments(runs).groupby("profile")
+        for path in p6_figures(rows, Path(out) / f"{profile}_synthetic")
     ]

@@ -72,6 +72,7 @@ def first_batch(config: RunConfig, data: SettingData) -> Pixels:
                 augment=config.augmentation(),
                 source_domains=config.domains.sources,
                 shuffle=True,
+                balanced=config.training.balanced_batches,
             )
         )
     )

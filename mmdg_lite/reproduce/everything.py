@@ -12,8 +12,9 @@ from mmdg_lite.reproduce.grid import TRAINING_NOTEBOOK, overview, plan, run_grid
 from mmdg_lite.reproduce.notebooks import execute
 from mmdg_lite.reproduce.progress import RunTimes, estimate
 from mmdg_lite.results.collect import collect
+from mmdg_lite.results.deployments import collect_deployments
 from mmdg_lite.results.table_text import grid
-from mmdg_lite.results.tables import table
+from mmdg_lite.results.tables import deployments, table
 from mmdg_lite.runs.paper_settings import paper_settings
 
 NOTEBOOKS = REPOSITORY / "notebooks"
@@ -47,7 +48,7 @@ def reproduce(
 
     Args:
         profile: "quick" (minutes), "full" (hours on CPU) or "paper" (ViT-B/16 on converted data sets).
-        protocols: any of P1 to P5.
+        protocols: any of P1 to P6.
         methods: names of `methods.METHODS`, or of a plugin; a group of `methods.GROUPS` ("baselines", "parts", "peers",
             "rules"), or "all".
         seeds: one run per seed.
@@ -129,12 +130,11 @@ def _execute_once(name: str, parameters: dict[str, object], out: Path) -> None:
 def _closing(out: Path, protocols: Sequence[str]) -> str:
     """Our tables as text, and where everything is."""
     frame = collect(out / "runs")
-    texts = [
-        f"{caption}\n{grid(block)}"
+    made = [
+        deployments(collect_deployments(out / "runs")) if protocol == "P6" else table(frame, protocol)
         for protocol in protocols
-        for caption, block in table(frame, protocol).blocks
-        if caption.startswith("ours")
     ]
+    texts = [f"{caption}\n{grid(block)}" for one in made for caption, block in one.blocks if caption.startswith("ours")]
     places = {"notebooks": "executed notebooks", "runs": "runs with scores", "tables": "tables", "figures": "figures"}
     listed = "\n".join(f"  {text}: {out / name}" for name, text in places.items() if (out / name).is_dir())
     return "\n" + "\n\n".join([*texts, listed])

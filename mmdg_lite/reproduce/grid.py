@@ -34,14 +34,15 @@ def plan(
 ) -> list[PlannedRun]:
     """Every run of the grid, in the order protocol, seed, setting, method.
 
-    P1 and P2 share their runs: every run is tested with modalities missing too. P4 on synthetic data covers all
+    P1, P2 and P6 share their runs: every run is tested with modalities missing too, and with P6 asked for, or in the
+    full profile on synthetic data, on P6's deployments and reliability curves. P4 on synthetic data covers all
     domains, on real data those that have the species. `methods`: names of methods, or of groups of them
-    (`methods.GROUPS`). `changes`: settings of the profile to change in every run, by part ("data", "model", "training")
-    and name. `plugins`: files of the user's own that are loaded first.
+    (`methods.GROUPS`). `changes`: settings of the profile to change in every run, by part ("data", "model",
+    "training") and name. `plugins`: files of the user's own that are loaded first.
 
     Raises:
-        ValueError: an unknown profile, protocol or method (naming those there are), an unknown setting, or nothing to
-            run.
+        ValueError: an unknown profile, protocol or method (naming those there are), an unknown setting, P6 on real
+            data, or nothing to run.
         plugins.PluginError: a plugin that cannot be loaded.
     """
     if not (protocols and methods and seeds):
@@ -51,21 +52,27 @@ def plan(
     names = expand_methods(methods)
     parts: dict[str, Any] = {part: dict(values) for part, values in (changes or {}).items()}
     cache: dict[str, Any] = {"cache": str(out / "cache")} if data_root is None else {}
+    if "P6" in protocols and data_root is not None:
+        raise ValueError("protocol P6 has synthetic faces only: leave it out, or leave out the data root")
+    on_deployments = "P6" in protocols or (profile == "full" and data_root is None)
     planned = []
-    for protocol in dict.fromkeys("P1" if name == "P2" else name for name in protocols):
+    for protocol in dict.fromkeys("P1" if name in ("P2", "P6") else name for name in protocols):
         if protocol not in PROTOCOLS:
             raise ValueError(f"unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
+        changed = parts
+        if protocol == "P1" and on_deployments:
+            changed = parts | {"data": {"deployments": True} | parts.get("data", {})}
         settings = [s.name for s in PROTOCOLS[protocol].values() if data_root is None or not s.synthetic_only]
         for seed in seeds:
             for setting in settings:
                 for name in names:
                     config = configure(
                         profile, protocol=protocol, setting=setting, method=name, seed=seed, device=device,
-                        data_root=data_root, **(parts | {"data": cache | parts.get("data", {})}),
+                        data_root=data_root, **(changed | {"data": cache | changed.get("data", {})}),
                     )  # fmt: skip
                     notebook = out / "notebooks" / f"{config.name.replace('/', '_')}.ipynb"
                     planned.append(
-                        PlannedRun(config=config, folder=out / "runs" / config.name, notebook=notebook, changes=parts)
+                        PlannedRun(config=config, folder=out / "runs" / config.name, notebook=notebook, changes=changed)
                     )
     return planned
 

@@ -17,10 +17,15 @@ from mmdg_lite.runs.folder import finished_runs, read_run
 
 
 class RunTimes:
-    """Recorded seconds of finished runs, by profile, method, number of steps asked for, and CUDA or not."""
+    """Recorded seconds of finished runs, by profile, method, number of steps asked for, and CUDA or not.
+
+    What the lists of protocol P6 took is recorded apart, by profile and CUDA or not: it is much the same for every
+    method, and the runs that were made without them still tell what the rest takes.
+    """
 
     def __init__(self) -> None:
         self._seconds: dict[tuple[object, ...], list[float]] = defaultdict(list)
+        self._p6_seconds: dict[tuple[object, ...], list[float]] = defaultdict(list)
 
     @classmethod
     def recorded(cls, *folders: str | Path) -> "RunTimes":
@@ -33,9 +38,21 @@ class RunTimes:
         return times
 
     def expected(self, run: PlannedRun) -> float | None:
-        """Median seconds of the recorded runs like this one; None where there is none."""
-        seconds = self._seconds.get((*_kind(run.config), _on_cuda(run.config.device)))
-        return median(seconds) if seconds else None
+        """Median seconds of the recorded runs like this one; None where there is none.
+
+        A run that is tested on protocol P6 takes as long as one that is not, and what P6 took in any run of the
+        profile; without such a run, P6 counts as nothing, and `knows_p6` says so.
+        """
+        on_cuda = _on_cuda(run.config.device)
+        seconds = self._seconds.get((*_kind(run.config), on_cuda))
+        if not seconds:
+            return None
+        p6 = self._p6_seconds.get((run.config.profile, on_cuda), []) if run.config.deployments else []
+        return median(seconds) + (median(p6) if p6 else 0.0)
+
+    def knows_p6(self, run: PlannedRun) -> bool:
+        """Whether it is known how long the lists of protocol P6 take that this run is tested on, if it is."""
+        return not run.config.deployments or (run.config.profile, _on_cuda(run.config.device)) in self._p6_seconds
 
     def add(self, run: PlannedRun) -> None:
         """Record a run that is finished now."""
@@ -48,8 +65,11 @@ class RunTimes:
         return sum(seconds for _, seconds in expected if seconds is not None), list(unknown)
 
     def _record(self, kind: tuple[object, ...], result: Mapping[str, Any]) -> None:
+        on_cuda = result.get("device_memory_mib") is not None
         if isinstance(seconds := result.get("seconds"), int | float):
-            self._seconds[(*kind, result.get("device_memory_mib") is not None)].append(float(seconds))
+            self._seconds[(*kind, on_cuda)].append(float(seconds) - result.get("p6_seconds", 0.0))
+        if "p6_seconds" in result:
+            self._p6_seconds[kind[0], on_cuda].append(float(result["p6_seconds"]))
 
 
 MOST_SHOWN = 8  # running runs that are listed one by one
@@ -190,7 +210,11 @@ def _on_cuda(device: str) -> bool:
 
 
 def estimate(runs: Sequence[PlannedRun], *, workers: int, times: RunTimes) -> str:
-    """One line: how many runs there are to make, and how long that takes by the recorded runs."""
+    """One line: how many runs there are to make, what they cost and how long that takes by the recorded runs.
+
+    Recorded runs had one core each, so that their seconds one after another are the seconds of a core. Methods whose
+    time is unknown are estimated as well, each by the longest that is known.
+    """
     waiting = [run for run in runs if not run.finished]
     if not waiting:
         return f"{len(runs)} runs, all finished"
@@ -199,8 +223,24 @@ def estimate(runs: Sequence[PlannedRun], *, workers: int, times: RunTimes) -> st
     known = sum(times.expected(run) is not None for run in waiting)
     if not known:
         return f"{counted}; time unknown: no finished run of these methods, profile, steps and device is recorded"
-    line = f"{counted}; about {duration(seconds / min(workers, known))} at {workers} at a time, by recorded runs"
-    return f"{line}; not counted, their time is unknown: {', '.join(unknown)}" if unknown else line
+    hours = "GPU-hours" if _on_cuda(waiting[0].config.device) else "core-hours"
+    line = (
+        f"{counted}; about {seconds / 3600:.1f} {hours}, "
+        f"{duration(seconds / min(workers, known))} at {workers} at a time, by recorded runs"
+    )
+    if unknown:
+        longest = max(time for run in waiting if (time := times.expected(run)) is not None)
+        more = (seconds + longest * (len(waiting) - known)) / 3600
+        line += (
+            f"; not counted, their time is unknown: {', '.join(unknown)} (about {more:.1f} {hours} in all if each of "
+            "their runs takes as long as the longest known one)"
+        )
+    without = [run for run in waiting if not times.knows_p6(run)]
+    return (
+        f"{line}; not counted, their time is unknown: the lists of protocol P6 in {len(without)} runs"
+        if without
+        else line
+    )
 
 
 def duration(seconds: float) -> str:

@@ -7,7 +7,6 @@ here from the scores, at the threshold fixed on the same run's validation scores
 
 import gzip
 import json
-import re
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -18,18 +17,17 @@ from tqdm.auto import tqdm
 
 from mmdg_lite.metrics import bootstrap_interval, threshold_at_eer
 from mmdg_lite.runs.folder import finished_runs, read_run
-from mmdg_lite.runs.packed import FILE, packed_names, read_packed
-from mmdg_lite.runs.scores import Scores, read_scores
+from mmdg_lite.runs.packed import FILE, packed_names, read_packed, read_packed_list
+from mmdg_lite.runs.scores import TEST, Scores, of_p6, read_scores
 
 KEYS = ["profile", "data", "protocol", "setting", "target", "missing", "method", "seed"]
 VALIDATION = "validation"
-TEST = re.compile(r"test_(?P<target>[A-Za-z][A-Za-z0-9]*)(?:_without_(?P<missing>[a-z_]+))?")
 ENDING = ".csv.gz"
 
 
 def collect(root: str | Path, *, methods: Collection[str] | None = None, progress: bool = False) -> pd.DataFrame:
     """One row per (run, target, missing modalities), with the columns KEYS, run (the folder), steps, seconds and
-    metrics.
+    metrics. The lists that protocol P6 adds to runs are read by `results.deployments`.
 
     `root`: a folder of runs at any depth. `methods`: whose runs are read; None reads all. `data` is "synthetic" where
     the run's configuration names no data root, else "real". `missing` is "" or names such as "depth" and
@@ -86,6 +84,30 @@ def read_list(run: str | Path, name: str) -> Scores:
     return read_packed(packed, run.relative_to(packed.parent).as_posix(), name) if packed else read_scores(own)
 
 
+class Lists:
+    """Scores of many runs, one list after another, as `read_list` gives them: a packed list is read once for all runs.
+
+    What is read of one packed file is forgotten when another is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._known: dict[str, dict[str, Scores]] = {}
+
+    def read(self, run: str | Path, name: str) -> Scores:
+        """As `read_list`."""
+        run = Path(run)
+        packed = None if (run / "scores" / f"{name}{ENDING}").is_file() else _packed(run)
+        if packed is None:
+            return read_list(run, name)
+        if packed != self._path:
+            self._path, self._known = packed, {}
+        if name not in self._known:
+            self._known[name] = read_packed_list(packed, name)
+        of = run.relative_to(packed.parent).as_posix()
+        return self._known[name][of] if of in self._known[name] else read_list(run, name)  # which says what is missing
+
+
 def read_log(run: str | Path) -> str:
     """Text of a run's metrics.jsonl, or of metrics.jsonl.gz in an archive.
 
@@ -131,7 +153,7 @@ def _rows(run: Path) -> Iterator[dict[str, Any]]:
 
 
 def _tests(run: Path) -> Iterator[tuple[dict[str, Any], Scores, float]]:
-    """Keys, scores and validation threshold of every test list of a run."""
+    """Keys, scores and validation threshold of every test list of a run but those that protocol P6 adds."""
     config, _ = read_run(run)
     names = list_names(run)
     tests = [name for name in names if name.startswith("test_")]
@@ -142,7 +164,12 @@ def _tests(run: Path) -> Iterator[tuple[dict[str, Any], Scores, float]]:
     for name in tests:
         match = TEST.fullmatch(name)
         if match is None:
-            raise ValueError(f"{run}: scores of {name!r} are not named test_<domain>[_without_<modalities>]{ENDING}")
+            raise ValueError(
+                f"{run}: scores of {name!r} are not named test_<domain>[_without_<modalities>]{ENDING} (or as of P6, "
+                f"test_P6_d<number>{ENDING} and test_<domain>_<modality>_fault<severity>{ENDING})"
+            )
+        if of_p6(match):
+            continue
         keys = {
             "profile": config["profile"],
             "data": "real" if config["data"].get("root") else "synthetic",

@@ -77,22 +77,27 @@ def species_table(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
-def coverage(frame: pd.DataFrame) -> pd.DataFrame:
+def coverage(frame: pd.DataFrame, deployments: pd.DataFrame | None = None) -> pd.DataFrame:
     """How much of the grid there is: per method and protocol, settings of all settings and seeds, or not run.
 
-    P4 counts all settings of the synthetic domains, or on real data those that have the species. P2 reads P1's runs.
-    Settings of one's own are those that any method has.
+    P4 counts all settings of the synthetic domains, or on real data those that have the species. P2 reads P1's runs,
+    P6 those of them that are in `deployments`, rows of `deployments.collect_deployments`. Settings of one's own are
+    those that any method has.
     """
     real = set(frame["data"]) == {"real"}
     every = {p: [s for s in settings.values() if not (real and s.synthetic_only)] for p, settings in SETTINGS.items()}
     own = sorted(set(frame[frame["protocol"] == OWN]["setting"]))
+    every = {protocol: settings for protocol, settings in every.items() if settings}  # real data has no P6
     every |= {OWN: [own_setting(name) for name in own]} if own else {}
     table = []
     for method in [*METHODS, *(name for name in in_order(frame["method"]) if name not in METHODS)]:
         row = {"method": display_name(method)}
         for protocol in every:
-            mine = select(frame, protocol)
-            mine = mine[mine["method"] == method]
+            if protocol == "P6":
+                rows = frame.iloc[:0] if deployments is None else deployments
+            else:
+                rows = select(frame, protocol)
+            mine = rows[rows["method"] == method]
             seeds = mine.groupby("setting")["seed"].nunique()
             counts = sorted({int(n) for n in seeds})
             spread = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}" if counts else ""

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from mmdg_lite.metrics import bootstrap_interval
-from mmdg_lite.results.collect import TEST, list_names, read_history, read_list
+from mmdg_lite.results.collect import list_names, read_history, read_list
 from mmdg_lite.runs.folder import RunFolder
-from mmdg_lite.runs.scores import Scores
+from mmdg_lite.runs.scores import TEST, Scores, of_p6
 
 
 def validations(run: str | Path) -> pd.DataFrame:
@@ -25,8 +25,12 @@ def validations(run: str | Path) -> pd.DataFrame:
 
 
 def test_lists(run: str | Path) -> dict[tuple[str, str], Scores]:
-    """Scores of every test of a run by (target domain, what is missing, "" for nothing), in the files' order."""
-    matches = [match for name in list_names(run) if (match := TEST.fullmatch(name)) is not None]
+    """Scores of every test of a run by (target domain, what is missing, "" for nothing), in the files' order.
+
+    Without the lists that protocol P6 adds to it.
+    """
+    found = [TEST.fullmatch(name) for name in list_names(run)]
+    matches = [match for match in found if match is not None and not of_p6(match)]
     return {(match["target"], match["missing"] or ""): read_list(run, match[0]) for match in matches}
 
 

@@ -13,6 +13,13 @@ from mmdg_lite.results.claims import CLAIMS, findings, quantities, verdict
 from mmdg_lite.results.collect import collect
 from mmdg_lite.results.components import NOT_RUN, all_effects, as_text, components_of, coverage, effects_on
 from mmdg_lite.results.convergence import changes, doubling
+from mmdg_lite.results.deployment_claims import (
+    contrasts_table,
+    deployment_facts,
+    deployment_findings,
+    verdicts_table,
+)
+from mmdg_lite.results.deployments import collect_deployments, design
 from mmdg_lite.results.dynamics import dynamics
 from mmdg_lite.results.marked_text import rewrite_measured_part
 from mmdg_lite.results.paired_test import REFERENCE, SIGNIFICANT, paired
@@ -40,11 +47,14 @@ PART_BY_PART = (
 )
 
 
-def measured(frame: pd.DataFrame, *, lengths: Path = LENGTHS, search: Path = SEARCH) -> str:
+def measured(
+    frame: pd.DataFrame, *, deployments: pd.DataFrame | None = None, lengths: Path = LENGTHS, search: Path = SEARCH
+) -> str:
     """The measured part of the report as Markdown.
 
     Args:
         frame: rows of `results.collect`, of one profile and kind of data.
+        deployments: rows of `deployments.collect_deployments` of the same profile, for protocol P6.
         lengths: trainings of different lengths, see `convergence.doubling`.
         search: trainings with other settings, see `setting_search.changes`.
 
@@ -56,6 +66,11 @@ def measured(frame: pd.DataFrame, *, lengths: Path = LENGTHS, search: Path = SEA
     for claim in CLAIMS:
         mine = found[found["claim"] == claim.name]
         parts += [f"### {claim.name}", f"*{claim.statement}*", grid(mine.drop(columns="claim"))]
+    if deployments is not None and len(deployments):
+        on_p6 = deployment_findings(deployments)
+        facts = [f"- {sentence}" for sentence in deployment_facts(on_p6)]
+        parts += ["### Deployments and faults (protocol P6)", design(deployments), grid(verdicts_table(on_p6))]
+        parts += ["\n".join(facts), grid(contrasts_table(on_p6))]
     if found_effects := all_effects(frame):
         parts += ["### The components over all their combinations", ALL_COMBINATIONS, grid(as_text(found_effects))]
     if not (parts_of := missing_by_part(frame)).empty:
@@ -67,7 +82,7 @@ def measured(frame: pd.DataFrame, *, lengths: Path = LENGTHS, search: Path = SEA
         parts += [IMBALANCE, grid(as_text(on_imbalance))]
     parts += ["### Whether training was long enough", grid(doubling(lengths))]
     parts += ["### What other settings give on the sources' validation lists", grid(changes(search))]
-    there = coverage(frame)
+    there = coverage(frame, deployments)
     absent = there[(there.drop(columns="method") == NOT_RUN).any(axis=1)]
     parts += ["### What was not run", grid(absent)]
     return "\n\n".join(parts)
@@ -137,6 +152,7 @@ def renew_report(page: str | Path = PAGE, *, scores: str | Path = SCORES, profil
         scores: folder of finished runs, or an archive.
         profile: of the runs that are reported on.
     """
-    frame = collect(scores, progress=True)
-    rewrite_measured_part(Path(page), measured(frame[frame["profile"] == profile]))
+    frame, p6 = collect(scores, progress=True), collect_deployments(scores, progress=True)
+    text = measured(frame[frame["profile"] == profile], deployments=p6[p6["profile"] == profile])
+    rewrite_measured_part(Path(page), text)
     return Path(page)

@@ -1,4 +1,4 @@
-"""The tables of the paper, rebuilt from scores: P1 to P5, ablations, attack species, and published numbers beside
+"""The tables of the paper, rebuilt from scores: P1 to P6, ablations, attack species, and published numbers beside
 them.
 
 Numbers on the synthetic domains and published numbers (real data) are not comparable; they never share a column.
@@ -25,6 +25,8 @@ from mmdg_lite.results.cells import (
 )
 from mmdg_lite.results.collect import collect, collect_species
 from mmdg_lite.results.components import all_effects, as_text, components, coverage, rules, species_table
+from mmdg_lite.results.deployment_claims import contrasts_table, deployment_findings, verdicts_table
+from mmdg_lite.results.deployments import collect_deployments, deployments_table, design, faults_table
 from mmdg_lite.results.paired_test import REFERENCE, paired
 from mmdg_lite.results.published import published_results
 from mmdg_lite.results.table_text import LAYOUTS, Layout, interval, latex, markdown, percent
@@ -37,6 +39,7 @@ __all__ = [
     "aggregate",
     "beside",
     "components",
+    "deployments",
     "display_name",
     "in_order",
     "published_results",
@@ -109,6 +112,33 @@ def table(frame: pd.DataFrame, protocol: str, *, published: pd.DataFrame | None 
     return Table(title=f"Protocol {protocol}", blocks=tuple(blocks), notes=tuple(notes))
 
 
+DEPLOYMENTS = (
+    "Percent, mean ± standard deviation over seeds, over settings and deployments. Inside: every knob of the sensors "
+    "lies in the range that pre-training draws from; outside: two knobs of each sensor do not. HTER is at the "
+    "threshold fixed on the sources' validation lists. Differences are in percentage points; their intervals are over "
+    "training runs and deployments. Intervals and p are adjusted by Holm's rule for the number of contrasts in a table."
+)
+
+
+def deployments(frame: pd.DataFrame) -> Table:
+    """The table of protocol P6: per profile the deployments, the reliability curves, the claims and their contrasts.
+
+    `frame`: from `deployments.collect_deployments`; no blocks without rows.
+    """
+    blocks: list[tuple[str, pd.DataFrame]] = []
+    notes = []
+    for profile, part in frame.groupby("profile"):
+        about, found = f"synthetic data, profile {profile}", deployment_findings(part)
+        blocks += [
+            (f"ours, {about}: deployments", deployments_table(part)),
+            (f"ours, {about}: HTER with a fault of one modality, by its severity", faults_table(part)),
+            (f"ours, {about}: claims of the abstract", verdicts_table(found)),
+            (f"ours, {about}: contrasts of the claims", contrasts_table(found)),
+        ]
+        notes.append(f"Design ({about}): {design(part)}")
+    return Table(title="Protocol P6", blocks=tuple(blocks), notes=(DEPLOYMENTS, *notes))
+
+
 def beside(frame: pd.DataFrame, protocol: str = "P1") -> pd.DataFrame:
     """Averages only, ours beside published: a row per method, columns per profile and metric, in percent, as
     text."""
@@ -135,7 +165,11 @@ def beside(frame: pd.DataFrame, protocol: str = "P1") -> pd.DataFrame:
 
 
 def tables(
-    runs: str | Path, *, out: str | Path, protocols: Sequence[str] = PROTOCOLS, published: str | Path | None = None
+    runs: str | Path,
+    *,
+    out: str | Path,
+    protocols: Sequence[str] = (*PROTOCOLS, "P6"),
+    published: str | Path | None = None,
 ) -> list[Path]:
     """Rebuild every table from the scores below `runs` into `out` (CSV, Markdown, LaTeX); returns the files
     written.
@@ -146,13 +180,19 @@ def tables(
     """
     frame, species, out = collect(runs, progress=True), collect_species(runs), Path(out)
     known = published_results(published)
-    made = {protocol: table(frame, protocol, published=known) for protocol in protocols}
+    p6 = collect_deployments(runs, progress=True)
+    made = {
+        protocol: deployments(p6) if protocol == "P6" else table(frame, protocol, published=known)
+        for protocol in protocols
+    }
     made |= {
         "components": _of_sets(frame, "Components of MMDG++", components),
         "effects": _of_sets(frame, "Effects of the components over all their combinations", _effects, note=EFFECTS),
         "rules": _of_sets(frame, "Rules of ReGrad", rules),
         "species": _of_sets(species, "APCER per attack species, protocol P1", species_table),
-        "coverage": _of_sets(frame, "Which runs there are", coverage),
+        "coverage": _of_sets(
+            frame, "Which runs there are", lambda part: coverage(part, p6[p6["profile"].isin(part["profile"])])
+        ),
     }
     written = [
         _write(out / f"{name}.{suffix}", one.text(layout))

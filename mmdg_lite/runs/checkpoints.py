@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mmdg_lite.models.clip_weights import CheckpointError
 from mmdg_lite.configuration import write_bytes
+from mmdg_lite.models.clip_weights import CheckpointError, foreign_content
 
 __all__ = [
     "Checkpoint",
@@ -55,6 +55,8 @@ def read_checkpoint(path: str | Path, *, device: str | torch.device = "cpu") -> 
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint")
+    if what := foreign_content(path):
+        raise CheckpointError(f"{path} is not a readable checkpoint: it is {what}")
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             metadata = file.metadata() or {}

@@ -43,10 +43,13 @@ class DataConfig:
     augment: bool = True  # flip and jitter in training
     workers: int = 0  # processes that load batches; 0: the training process itself
     cache: str | None = None  # folder for rendered samples; None: render them anew
+    deployments: bool = False  # test on the deployments and reliability curves of protocol P6 too (synthetic only)
 
     def __post_init__(self) -> None:
         at_least(self, 1, "size", "train_samples", "validation_samples", "test_samples", part="data")
         at_least(self, 0, "seed", "workers", part="data")
+        if self.deployments and self.root is not None:
+            raise ValueError("data.deployments: protocol P6 is synthetic; use false, or leave out data.root")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +95,7 @@ class RunConfig:
     """Everything that determines a run."""
 
     profile: Profile  # what the numbers below started from
-    protocol: str  # "P1" .. "P5", or "own"
+    protocol: str  # "P1" .. "P6", or "own"
     setting: str  # such as "CPS->W"
     method: str  # see `methods.METHODS`
     seed: int = 0  # of initialisation, order, augmentation and sampling
@@ -130,6 +133,11 @@ class RunConfig:
     def domains(self) -> Setting:
         """The protocol's setting: sources, targets, what is missing or left out."""
         return find_setting(self.protocol, self.setting)
+
+    @property
+    def deployments(self) -> bool:
+        """Whether the run is tested on the deployments and reliability curves of protocol P6."""
+        return self.data.deployments or (self.domains.deployments and self.data.root is None)
 
     @property
     def name(self) -> str:

@@ -30,6 +30,7 @@ class RunFolder:
         self.state = self.path / "state.safetensors"
         self.model = self.path / "model.safetensors"
         self.scores = self.path / "scores"
+        self.pictures = self.path / "picture_statistics.json"  # of the training samples
         self.result = self.path / "result.json"
 
     @property
@@ -90,11 +91,12 @@ class RunFolder:
         write_json(self.environment, first | ({LATER: later} if later else {}))
 
 
-# what may change when a run is resumed, since it changes no result
+# what may change when a run is resumed, since it changes no result (deployments are tests beside the others)
 FREE_TO_CHANGE = (
     "device",
     "data.workers",
     "data.cache",
+    "data.deployments",
     "training.checkpoint_every",
     "training.accumulate",
     "training.activation_checkpointing",

@@ -8,6 +8,7 @@ time, so that equal scores are equal files, byte for byte.
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,6 +49,28 @@ class Scores:
     def write(self, path: str | Path) -> None:
         """Write a score file, see `write_scores`."""
         write_scores(path, self.ids, self.labels, self.species, self.scores)
+
+    def by_clip(self, clips: Sequence[str]) -> "Scores":
+        """One score per clip, the mean over its frames; ids are the clips' names, in the order of their first frames.
+
+        `clips`: n names, the clip that each sample is a frame of. Where every clip has one frame the scores are these.
+        Raises ValueError for another number of names, or for a clip with frames of several labels or species.
+        """
+        if len(clips) != len(self):
+            raise ValueError(f"{len(clips)} names of clips for {len(self)} scores")
+        frames: dict[str, list[int]] = {}
+        for number, clip in enumerate(clips):
+            frames.setdefault(clip, []).append(number)
+        for clip, numbers in frames.items():
+            if len({(int(self.labels[n]), self.species[n]) for n in numbers}) > 1:
+                raise ValueError(f"the frames of clip {clip!r} differ in label or species: they are not one clip")
+        first = [numbers[0] for numbers in frames.values()]
+        return Scores(
+            ids=tuple(frames),
+            labels=self.labels[first],
+            species=tuple(self.species[n] for n in first),
+            scores=np.array([self.scores[numbers].mean() for numbers in frames.values()], dtype=np.float64),
+        )
 
 
 def write_scores(
@@ -124,9 +147,32 @@ Pattern = tuple[Modality, ...]
 """Modalities that are taken away from every sample of a test."""
 
 
+TEST = re.compile(
+    r"test_(?P<target>[A-Za-z][A-Za-z0-9]*)"
+    r"(?:_without_(?P<missing>[a-z_]+)|_(?P<deployment>d\d\d)|_(?P<faulty>[a-z]+)_fault(?P<severity>\d))?"
+)
+"""Names of test lists, without ending: of a target domain, of one without some modalities, of a deployment (protocol
+P6), and of a target domain with a fault of one modality (P6)."""
+
+
+def of_p6(match: re.Match[str]) -> bool:
+    """Whether a name that `TEST` matches is of one of the lists that protocol P6 adds."""
+    return match["deployment"] is not None or match["faulty"] is not None
+
+
 def score_file(letter: str | None, missing: Sequence[Modality] = ()) -> str:
     """Name of a score file: "validation.csv.gz", "test_W.csv.gz", "test_W_without_depth_infrared.csv.gz"."""
     if letter is None:
         return "validation.csv.gz"
     without = "_without_" + "_".join(modality.value for modality in missing) if missing else ""
     return f"test_{letter}{without}.csv.gz"
+
+
+def deployment_file(name: str) -> str:
+    """Name of the score file of a deployment of protocol P6: "test_P6_d07.csv.gz"."""
+    return f"test_P6_{name}.csv.gz"
+
+
+def fault_file(letter: str, modality: Modality, severity: int) -> str:
+    """Name of the score file of a point of a reliability curve: "test_W_depth_fault3.csv.gz"."""
+    return f"test_{letter}_{modality.value}_fault{severity}.csv.gz"

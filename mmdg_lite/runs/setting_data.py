@@ -1,7 +1,8 @@
 """The data sets of one protocol setting, synthetic or real: sources to train and validate on, targets to test on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ from mmdg_lite.data.dataset import (
     live_and_species,
     without_species,
 )
+from mmdg_lite.data.deployments import FACES, VERSION, deployment_faces, deployments, fault_faces, fault_points
 from mmdg_lite.data.real.stored import ManifestDataset
 from mmdg_lite.data.synthetic import BENCHMARK_VERSION, benchmark_split
+from mmdg_lite.modality import Modality
 from mmdg_lite.runs.config import DataConfig, RunConfig
+from mmdg_lite.runs.scores import deployment_file, fault_file
 
 
 @dataclass(frozen=True)
@@ -87,18 +91,57 @@ def load_domain(config: DataConfig, letter: str, split: str) -> FaceDataset:
             raise ValueError(f"{stored.folder} holds domain {stored.domain}, not {letter}: rename the folder")
         return stored
     counts = {"train": config.train_samples, "val": config.validation_samples, "test": config.test_samples}
+    count = counts[split]
+
+    def rendered() -> ArrayDataset:
+        faces = benchmark_split(letter, split, count, config.seed, size=config.size)
+        return ArrayDataset.from_faces(faces, domain=letter, split=split)
+
+    return _cached(config, f"{letter}-{split}-{count}-{config.seed}", rendered)
+
+
+def p6_lists(config: RunConfig) -> Iterator[tuple[str, FaceDataset]]:
+    """The lists that protocol P6 adds to a run, one after the other, by the names of their score files.
+
+    They are the frozen deployments, then the reliability curves of every target. Each has `deployments.FACES` faces,
+    or as many as a test list of the run if that has fewer.
+    """
+    data = config.data
+    count = min(FACES, data.test_samples)
+
+    def of_deployment(number: int) -> ArrayDataset:
+        deployment = deployments()[number]
+        faces = deployment_faces(deployment, count, size=data.size)
+        return ArrayDataset.from_faces(faces, domain="P6", split=deployment.name)
+
+    def of_fault(letter: str, modality: Modality, severity: int) -> ArrayDataset:
+        faces = fault_faces(letter, modality, severity, count, seed=data.seed, size=data.size)
+        return ArrayDataset.from_faces(faces, domain=letter, split="test")  # the same faces as in the test list
+
+    for number, deployment in enumerate(deployments()):
+        name = f"deployments-v{VERSION}-{deployment.name}-{count}"
+        yield deployment_file(deployment.name), _cached(data, name, partial(of_deployment, number))
+    for letter in config.domains.targets:
+        for modality, severity in fault_points():
+            name = f"{letter}-{modality.value}_fault{severity}-{count}-{data.seed}"
+            faces = _cached(data, name, partial(of_fault, letter, modality, severity))
+            yield fault_file(letter, modality, severity), faces
+
+
+def p6_files(targets: Sequence[str]) -> list[str]:
+    """Names of the score files of the lists that protocol P6 adds to a run with these targets, as of `p6_lists`."""
+    curves = [fault_file(letter, *point) for letter in targets for point in fault_points()]
+    return [deployment_file(deployment.name) for deployment in deployments()] + curves
+
+
+def _cached(config: DataConfig, name: str, render: Callable[[], ArrayDataset]) -> ArrayDataset:
+    """Samples from the cache, if the configuration names one; what is not there yet is rendered and put there."""
     if config.cache is None:
-        return _rendered(config, letter, split, counts[split])
-    name = f"synthetic-v{BENCHMARK_VERSION}-{letter}-{split}-{counts[split]}-{config.seed}-{config.size}.npz"
-    path = Path(config.cache) / name
+        return render()
+    path = Path(config.cache) / f"synthetic-v{BENCHMARK_VERSION}-{name}-{config.size}.npz"
     if not path.is_file():
-        _store(path, _rendered(config, letter, split, counts[split]))
+        _store(path, render())
     return _restore(path)
-
-
-def _rendered(config: DataConfig, letter: str, split: str, count: int) -> ArrayDataset:
-    faces = benchmark_split(letter, split, count, config.seed, size=config.size)
-    return ArrayDataset.from_faces(faces, domain=letter, split=split)
 
 
 def _store(path: Path, dataset: ArrayDataset) -> None:

@@ -23,7 +23,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     Returns:
         B x heads x M x e. Differentiable once.
     """
-    if query.shape[-1] > 1 or query.device.type != "cpu":
+    if query.shape[-1] > 1 or query.device.type != "cpu" or torch.compiler.is_compiling():
         return functional.scaled_dot_product_attention(query, key, value)
     # the weights would inherit the heads' strides, in which products with them are slow
     scalars = (x[..., 0].contiguous() for x in (query, key, value))

@@ -1,5 +1,6 @@
 """Scores of a model on a data set, and of a finished run on its validation and test lists."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -14,7 +15,7 @@ from tqdm.auto import tqdm
 
 from mmdg_lite.data.dataset import FaceDataset, with_any_left
 from mmdg_lite.data.loader import loader
-from mmdg_lite.metrics import threshold_at_eer
+from mmdg_lite.metrics import looks_inverted, threshold_at_eer
 from mmdg_lite.modality import Modality
 from mmdg_lite.runs.config import Precision
 from mmdg_lite.runs.scores import Pattern, Scores
@@ -153,8 +154,17 @@ def clip_features(
 
 
 def summarise(validation: Scores, tests: dict[str, Scores]) -> dict[str, Any]:
-    """The threshold fixed on the validation scores, and every metric of every test at it."""
+    """The threshold fixed on the validation scores, and every metric of every test at it.
+
+    Warns (`UserWarning`) where the validation AUC is so far below 0.5 that the labels may be inverted.
+    """
     threshold = threshold_at_eer(validation.scores, validation.labels)
     scored = {"validation": validation, **tests}
-    metrics = {name: item.metrics(threshold=threshold).to_dict() for name, item in scored.items()}
-    return {"threshold": threshold, "metrics": metrics}
+    metrics = {name: item.metrics(threshold=threshold) for name, item in scored.items()}
+    if looks_inverted(metrics["validation"]):
+        warnings.warn(
+            f"the validation AUC is {metrics['validation'].auc:.3f}, far below 0.5: are the labels inverted? "
+            "1 must mean live and 0 spoof, in the training lists and in the validation lists alike",
+            stacklevel=2,
+        )
+    return {"threshold": threshold, "metrics": {name: values.to_dict() for name, values in metrics.items()}}

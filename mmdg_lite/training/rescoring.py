@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from mmdg_lite.configuration import write_json
-from mmdg_lite.data.dataset import live_and_species
+from mmdg_lite.data.dataset import FaceDataset, live_and_species
 from mmdg_lite.models.builder import build
 from mmdg_lite.runs.checkpoints import read_checkpoint
-from mmdg_lite.runs.config import DataConfig, resolve_device
+from mmdg_lite.runs.config import DataConfig, RunConfig, resolve_device
 from mmdg_lite.runs.folder import RunFolder, read_run
-from mmdg_lite.runs.scores import score_file
+from mmdg_lite.runs.scores import Pattern, score_file
 from mmdg_lite.runs.setting_data import check_classes, load_domain
-from mmdg_lite.training.evaluation import model_scorer, possible_tests, score
+from mmdg_lite.training.evaluation import Scorer, Scores, model_scorer, possible_tests, score
+from mmdg_lite.training.run import score_p6
 
 
 def evaluate(
@@ -48,18 +49,8 @@ def evaluate(
         ValueError: a domain's test list without live faces, or without attacks.
     """
     folder = RunFolder(run)
-    if not folder.finished:
-        raise ValueError(
-            f"{folder.path} holds no finished run; `python -m mmdg_lite train --out {folder.path}` goes on"
-        )
-    if not folder.model.is_file():
-        raise ValueError(f"{folder.path} has no model.safetensors: its method is fitted anew by every run, not kept")
+    scorer, config = _kept_model(folder, device)
     _, result = read_run(folder.path)
-    config = folder.read_config()
-    where = resolve_device(device)
-    model = build(config.model)
-    model.load_trainable_state_dict(read_checkpoint(folder.model).tensors)
-    scorer = model_scorer(model.to(where), where, precision=config.training.precision)
     data = _data(config.data, data_root=data_root, samples=samples, seed=data_seed)
     left_out = config.domains.left_out_species
     target = Path(out) if out is not None else folder.path / "evaluation"
@@ -84,6 +75,49 @@ def evaluate(
     values = {"run": folder.path.name, "threshold": result["threshold"], "metrics": metrics}
     write_json(target / "evaluation.json", values)
     return values
+
+
+def add_p6(run: str | Path, *, device: str = "auto", cache: str | None = None, progress: bool = True) -> Path:
+    """Score the lists of protocol P6 with a finished run's best parameters, into the run's own folder of scores.
+
+    For runs that were made without `data.deployments`. Their result and threshold stay as they are.
+
+    Args:
+        run: folder of a finished run of a trained method on the synthetic domains.
+        device: "auto", "cpu", "cuda" or "mps".
+        cache: folder for rendered samples; None: the run's own, if it had one.
+        progress: show progress bars.
+
+    Returns:
+        The folder of scores.
+
+    Raises:
+        ValueError: the run is unfinished, of a method that keeps no model (the linear probe), or of real data.
+    """
+    folder = RunFolder(run)
+    scorer, config = _kept_model(folder, device)
+    changed = replace(config, data=replace(config.data, deployments=True, cache=cache or config.data.cache))
+
+    def scored(dataset: FaceDataset, missing: Pattern) -> Scores:
+        return score(scorer, dataset, source_domains=config.domains.sources, missing=missing, progress=False)
+
+    score_p6(changed, folder.scores, scored, progress=progress)
+    return folder.scores
+
+
+def _kept_model(folder: RunFolder, device: str) -> tuple[Scorer, RunConfig]:
+    """Scores by a finished run's best parameters, and the run's configuration."""
+    if not folder.finished:
+        raise ValueError(
+            f"{folder.path} holds no finished run; `python -m mmdg_lite train --out {folder.path}` goes on"
+        )
+    if not folder.model.is_file():
+        raise ValueError(f"{folder.path} has no model.safetensors: its method is fitted anew by every run, not kept")
+    config = folder.read_config()
+    where = resolve_device(device)
+    model = build(config.model)
+    model.load_trainable_state_dict(read_checkpoint(folder.model).tensors)
+    return model_scorer(model.to(where), where, precision=config.training.precision), config
 
 
 def _data(data: DataConfig, *, data_root: str | Path | None, samples: int | None, seed: int | None) -> DataConfig:

@@ -7,9 +7,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from tqdm.auto import tqdm
 
 from mmdg_lite.configuration import write_json
 from mmdg_lite.data.dataset import FaceDataset
+from mmdg_lite.data.statistics import picture_statistics
 from mmdg_lite.runs.config import RunConfig, resolve_device
 from mmdg_lite.runs.environment import peak_memory
 from mmdg_lite.runs.folder import RunFolder
@@ -17,7 +19,7 @@ from mmdg_lite.runs.methods import method
 from mmdg_lite.runs.plugins import load_recorded
 from mmdg_lite.runs.ranks import from_first, gathered, rank, ranks, started
 from mmdg_lite.runs.scores import Pattern, Scores, score_file
-from mmdg_lite.runs.setting_data import SettingData, load_setting
+from mmdg_lite.runs.setting_data import SettingData, load_setting, p6_lists
 from mmdg_lite.training.evaluation import model_scorer, possible_tests, score, summarise
 from mmdg_lite.training.linear_probe import fit_probe
 from mmdg_lite.training.trainer import Trainer
@@ -49,7 +51,7 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
         trainer.NonFiniteLoss: training diverged; the last state is kept.
         checkpoints.CheckpointError: the written state is damaged or not of this run (naming the file).
         plugins.PluginError: a file of the user's own that the run needs is gone, or was changed.
-        processes.RankFailed: another rank failed, and this one with it.
+        ranks.RankFailed: another rank failed, and this one with it.
     """
     load_recorded(config.plugins.values())
     run = RunFolder(folder)
@@ -61,6 +63,8 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
                 return run.path
             since = time.perf_counter()
             data = data or load_setting(config, progress=progress and first)
+            if first and not run.pictures.is_file():
+                write_json(run.pictures, picture_statistics(data.train))
             if method(config.method).kind == "linear_probe":
                 scorer, made = fit_probe(config, run, data, device=device, progress=progress), {"steps": 0}
             else:
@@ -71,7 +75,7 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
                 scorer = _trained(trainer)
                 made = {"steps": trainer.step, "best_step": trainer.best_step, "skipped_steps": trainer.skipped}
             if first:
-                _test(run, data, scorer, made, since, device)
+                _test(config, run, data, scorer, made, since, device, progress=progress)
             gathered(None)  # nobody leaves before the first is ready
     return run.path
 
@@ -87,12 +91,15 @@ def _check_ranks(config: RunConfig) -> None:
 
 
 def _test(
+    config: RunConfig,
     run: RunFolder,
     data: SettingData,
     scorer: DatasetScorer,
     made: dict[str, int],
     since: float,
     device: torch.device,
+    *,
+    progress: bool,
 ) -> None:
     """Score the validation and test lists, and write the run's result."""
     validation = scorer(data.validation, ())
@@ -104,9 +111,23 @@ def _test(
             scored = scorer(left, missing)
             scored.write(run.scores / name)
             tests[name.removesuffix(".csv.gz")] = scored
-    seconds = round(time.perf_counter() - since, 1)
-    cost = {"seconds": seconds} | peak_memory(device)
+    begun = time.perf_counter()
+    if config.deployments:
+        score_p6(config, run.scores, scorer, progress=progress)
+    now = time.perf_counter()
+    cost = {"seconds": round(now - since, 1)} | peak_memory(device)
+    if config.deployments:
+        cost |= {"p6_seconds": round(now - begun, 1)}
     write_json(run.result, summarise(validation, tests) | made | cost)
+
+
+def score_p6(config: RunConfig, scores: Path, scorer: DatasetScorer, *, progress: bool = True) -> None:
+    """Score the lists that protocol P6 adds to a run into a folder of score files.
+
+    Their error rates are no part of the run's result: tables compute them from the scores.
+    """
+    for name, dataset in tqdm(p6_lists(config), desc="protocol P6", unit="list", leave=False, disable=not progress):
+        scorer(dataset, ()).write(scores / name)
 
 
 def _trained(trainer: Trainer) -> DatasetScorer:

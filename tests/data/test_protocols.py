@@ -1,4 +1,4 @@
-"""The five protocols say what the papers do."""
+"""The six protocols say what the papers do."""
 
 from dataclasses import FrozenInstanceError
 
@@ -13,8 +13,8 @@ D, INFRARED = Modality.DEPTH, Modality.INFRARED
 
 
 def test_names_say_sources_and_targets():
-    assert set(PROTOCOLS) == {"P1", "P2", "P3", "P4", "P5"}
-    for protocol in ("P1", "P2", "P3", "P5"):
+    assert set(PROTOCOLS) == {"P1", "P2", "P3", "P4", "P5", "P6"}
+    for protocol in ("P1", "P2", "P3", "P5", "P6"):
         for name, setting in PROTOCOLS[protocol].items():
             assert name == setting.name == f"{''.join(setting.sources)}->{''.join(setting.targets)}"
             assert setting.protocol == protocol
@@ -23,7 +23,7 @@ def test_names_say_sources_and_targets():
 
 
 def test_each_domain_is_left_out_once():
-    for protocol in ("P1", "P2", "P5"):
+    for protocol in ("P1", "P2", "P5", "P6"):
         assert list(PROTOCOLS[protocol]) == ["CPS->W", "CPW->S", "CSW->P", "PSW->C"]
     assert list(PROTOCOLS["P3"]) == ["CW->PS", "PS->CW"]
 
@@ -33,9 +33,9 @@ def test_what_is_missing_at_test():
     assert {setting.missing for setting in PROTOCOLS["P2"].values()} == {((D,), (INFRARED,), (D, INFRARED))}
     assert {setting.missing for setting in PROTOCOLS["P5"].values()} == {((), (D,), (INFRARED,), (D, INFRARED))}
     assert {setting.modality_dropout for setting in PROTOCOLS["P5"].values()} == {0.3}
-    assert {setting.modality_dropout for name in ("P1", "P2", "P3", "P4") for setting in PROTOCOLS[name].values()} == {
-        0.0
-    }
+    assert {
+        setting.modality_dropout for name in ("P1", "P2", "P3", "P4", "P6") for setting in PROTOCOLS[name].values()
+    } == {0.0}
 
 
 def test_unseen_attacks_leave_one_species_out_within_a_domain():
@@ -58,3 +58,11 @@ def test_settings_cannot_be_changed():
     assert isinstance(setting, Setting)
     with pytest.raises(FrozenInstanceError):
         setting.name = "other"
+
+
+def test_deployments_are_tests_of_synthetic_faces_in_p6_alone():
+    assert {name for name, settings in PROTOCOLS.items() for s in settings.values() if s.deployments} == {"P6"}
+    assert all(
+        setting.deployments and setting.synthetic_only and setting.missing == ((),)
+        for setting in PROTOCOLS["P6"].values()
+    )

@@ -22,7 +22,8 @@ import mmdg_lite.__main__ as package
 from figures.diagrams import canvas, data_flow, training_step, u_adapter
 from figures.diagrams.__main__ import FOLDER, SOURCES, diagrams
 from mmdg_lite.data.synthetic import render
-from mmdg_lite.plots.style import COLOURS, NAMES
+from mmdg_lite.modality import MODALITIES
+from mmdg_lite.plots.style import COLOURS
 from mmdg_lite.regrad import regrad
 
 ROOT = FOLDER.parents[1]
@@ -145,7 +146,8 @@ def test_text_in_a_box_fits(name):
 
 
 def test_modalities_look_as_in_every_other_figure():
-    assert (canvas.MODALITIES, canvas.NAMES) == (COLOURS, NAMES)
+    titles = {m.value: m.title for m in MODALITIES}
+    assert (COLOURS, titles) == (canvas.MODALITIES, canvas.NAMES)
 
 
 def test_no_colour_means_two_things():
@@ -243,7 +245,7 @@ def test_drawn_certainty_is_that_of_the_drawn_spread():
 @pytest.mark.parametrize("species", ["live", "replay"])
 def test_faces_are_the_renderers(species):
     faces = render("P", 4, 7, species=species, size=64)
-    for name in NAMES:
+    for name in canvas.NAMES:
         drawn = np.asarray(Image.open(io.BytesIO((FOLDER / "faces" / f"{species}_{name}.png").read_bytes())))
         rendered = getattr(faces, name)[3].transpose(1, 2, 0)
         assert np.array_equal(drawn.reshape(rendered.shape), rendered)

@@ -73,7 +73,7 @@ def test_the_run_has_scores_and_the_table_their_error_rate(followed):
 
 
 def test_the_page_names_the_columns_that_are_read():
-    from data_prep.own import COLUMNS
+    from data_prep.table import COLUMNS
 
     [(_, script)] = blocks(PAGE, "python")
     assert re.search(r"^COLUMNS = (.*)$", script, flags=re.MULTILINE)[1] == str(COLUMNS).replace("'", '"')

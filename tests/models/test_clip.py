@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mmdg_lite.models import clip as clip_module
+from mmdg_lite.models.builder import ModelConfig, build
 from mmdg_lite.models.clip import (
     CLIP_MEAN,
     CLIP_STD,
@@ -276,3 +277,103 @@ def test_images_are_normalised_and_single_channels_repeated(rng):
     for channel in range(3):
         back = (x[:, channel] * CLIP_STD[channel] + CLIP_MEAN[channel]) * 255
         torch.testing.assert_close(back, torch.from_numpy(grey[:, 0]).float(), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module.clip.", "model._orig_mod."])
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+def test_prefixes_of_wrappers_are_removed_in_every_format(tmp_path, random_tiny, prefix, suffix):
+    state = {f"{prefix}{name}": value.contiguous() for name, value in random_tiny.state_dict().items()}
+    path = tmp_path / f"wrapped.{suffix}"
+    save_file(state, path) if suffix == "safetensors" else torch.save({"model": state, "epoch": 3}, path)
+    assert same_weights(load_clip("tiny", checkpoint=path, seed=7), random_tiny)
+
+
+def test_the_content_decides_not_the_name(tmp_path, random_tiny):
+    state = {name: value.contiguous() for name, value in random_tiny.state_dict().items()}
+    save_file(state, tmp_path / "safetensors.bin")
+    torch.save(state, tmp_path / "torch.safetensors")
+    for name in ("safetensors.bin", "torch.safetensors"):
+        assert same_weights(load_clip("tiny", checkpoint=tmp_path / name, seed=7), random_tiny), name
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5972364\n", "git lfs pull"),
+        (b"/annex/objects/SHA256E-s5972364--00.safetensors\n", "git annex get"),
+        (b"\n<!DOCTYPE html><html>sign in</html>", "a web page"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(64), "HDF5"),
+        (b"GGUF" + bytes(64), "GGUF"),
+        (b"", "is empty"),
+    ],
+)
+def test_pointers_and_foreign_files_are_told_apart(tmp_path, content, words):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"weights\.safetensors .*{words}"):
+        load_clip("tiny", checkpoint=path)
+
+
+SMALL = "mmdg_lite_test"
+
+
+def activation_of(clip: nn.Module) -> str:
+    return "quick_gelu" if isinstance(clip.visual.transformer.resblocks[0].mlp.gelu, QuickGELU) else "gelu"
+
+
+@pytest.fixture
+def small_weights():
+    """Parameters of a small CLIP whose name says nothing of its activation, as 32-bit numbers."""
+    open_clip.add_model_config(Path(__file__).parents[1] / "support" / f"{SMALL}.json")
+    return {name: value.contiguous() for name, value in load_clip(SMALL, checkpoint="random").state_dict().items()}
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_activation_follows_the_numbers_with_a_warning(tmp_path, small_weights, half):
+    """OpenAI's weights are 16-bit numbers, whatever type they are saved as."""
+    state = {name: value.half().float() if half else value for name, value in small_weights.items()}
+    torch.save(state, tmp_path / "clip.pt")
+    with pytest.warns(UserWarning, match=r"clip\.pt does not say whether .*clip_activation"):
+        clip = load_clip(SMALL, checkpoint=tmp_path / "clip.pt")
+    assert activation_of(clip) == ("quick_gelu" if half else "gelu")
+
+
+@pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
+def test_an_activation_that_is_said_is_taken_silently(tmp_path, small_weights, activation):
+    torch.save(small_weights, tmp_path / "clip.pt")
+    assert activation_of(load_clip(SMALL, checkpoint=tmp_path / "clip.pt", activation=activation)) == activation
+    assert activation_of(load_clip(SMALL, checkpoint="random", activation=activation)) == activation
+    save_file(small_weights, tmp_path / "clip.safetensors", metadata={"activation": activation})
+    assert activation_of(load_clip(SMALL, checkpoint=tmp_path / "clip.safetensors")) == activation
+
+
+@pytest.mark.parametrize(
+    "name, content, activation",
+    [
+        ("open_clip_config.json", {"model_cfg": {"embed_dim": 12, "quick_gelu": True}}, "quick_gelu"),
+        ("open_clip_config.json", {"model_cfg": {"embed_dim": 12}}, "gelu"),
+        ("config.json", {"vision_config": {"hidden_act": "quick_gelu"}}, "quick_gelu"),
+        ("config.json", {"vision_config": {"hidden_act": "gelu"}}, "gelu"),
+    ],
+)
+def test_a_configuration_beside_the_file_says_the_activation(tmp_path, small_weights, name, content, activation):
+    torch.save(small_weights, tmp_path / "clip.pt")
+    (tmp_path / name).write_text(json.dumps(content))
+    assert activation_of(load_clip(SMALL, checkpoint=tmp_path / "clip.pt")) == activation
+
+
+def test_centred_normalisation_is_that_of_the_sibling_code():
+    """(x - 127.5) / 128, computed anew."""
+    images = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(2, 3, 16, 16)
+    centred = (images.float() - 127.5) / 128
+    torch.testing.assert_close(normalise(images, normalisation="centred"), centred, atol=1e-6, rtol=0)
+    model = build(ModelConfig(("C", "P"), clip_checkpoint="random", normalisation="centred")).eval()
+    plain = build(ModelConfig(("C", "P"), clip_checkpoint="random")).eval()
+    chance = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (1, 3, 64, 64), generator=chance, dtype=torch.uint8)
+    with torch.no_grad():
+        given = model({"rgb": normalise(pixels)}).logits
+        wanted = plain({"rgb": (pixels.float() - 127.5) / 128}).logits
+    torch.testing.assert_close(given, wanted, atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match="MMDG normalises for its own trunk"):
+        ModelConfig(("C",), architecture="mmdg", normalisation="centred")

@@ -13,6 +13,8 @@ from mmdg_lite.runs.config import configure
 from mmdg_lite.runs.folder import RunFolder
 from mmdg_lite.runs.setting_data import load_setting
 from mmdg_lite.training.run import train
+from mmdg_lite.training.trainer import Trainer
+from tests.support.small_runs import small_config, small_data
 
 SMALL = {
     "data": {"train_samples": 16, "validation_samples": 16, "test_samples": 24},
@@ -98,6 +100,15 @@ def test_a_batch_is_shown_as_the_model_gets_it(config, data):
     rows = [match[0] for match in matches]
     assert np.array_equal(pixels.depth, whole.depth[rows]) and np.array_equal(pixels.label, whole.label[rows])
     assert not np.array_equal(run_report.first_batch(config, data).rgb, pixels.rgb)
+
+
+@pytest.mark.parametrize("method", ["fusion", "ssdg"])
+def test_the_first_batch_is_that_of_training_balanced_or_not(method, tmp_path):
+    config = small_config(method)
+    data = small_data(config)
+    first = next(iter(Trainer(config, RunFolder(tmp_path), data, progress=False)._epoch(0, 0)))
+    shown = run_report.first_batch(config, data)
+    assert shown.label.tolist() == first["label"].tolist() and list(shown.species) == first["species"]
 
 
 def test_settings_list_everything(config):

@@ -53,7 +53,7 @@ def planned(tmp_path, **options):
 
 
 @pytest.mark.parametrize(
-    "protocol, settings", [("P1", 4), ("P2", 4), ("P3", 2), ("P4", len(PROTOCOLS["P4"])), ("P5", 4)]
+    "protocol, settings", [("P1", 4), ("P2", 4), ("P3", 2), ("P4", len(PROTOCOLS["P4"])), ("P5", 4), ("P6", 4)]
 )
 def test_a_protocol_has_its_settings_for_every_method_and_seed(protocol, settings, tmp_path):
     runs = planned(tmp_path, protocols=[protocol], methods=["fusion", "mmdg++"], seeds=[0, 1, 2])
@@ -65,6 +65,33 @@ def test_the_tests_with_missing_modalities_share_the_runs_of_fixed_modalities(tm
     both = planned(tmp_path, protocols=["P1", "P2"])
     assert both == planned(tmp_path, protocols=["P1"]) == planned(tmp_path, protocols=["P2"])
     assert {run.config.protocol for run in both} == {"P1"}
+
+
+def test_deployments_are_tested_where_they_are_asked_for_and_by_the_full_profile_on_p1(tmp_path):
+    (plain, *_), (asked, *_) = planned(tmp_path), planned(tmp_path, protocols=["P1", "P6"])
+    assert not plain.config.deployments and asked.config.deployments and plain.folder == asked.folder
+    assert asked.changes == {"data": {"deployments": True}}  # what the run's notebook is told
+    options = {"methods": ["fusion"], "seeds": [0], "out": tmp_path, "device": "cpu"}
+    full = plan("full", protocols=["P1", "P3", "P5"], **options)
+    assert {run.config.protocol for run in full if run.config.deployments} == {"P1"}
+    off = plan("full", protocols=["P1"], changes={"data": {"deployments": False}}, **options)
+    assert not any(run.config.deployments for run in off)
+
+
+def test_a_finished_run_without_deployments_does_not_block_a_grid_with_them(tmp_path):
+    before, now = (plan("full", protocols=["P1"], methods=["fusion"], seeds=[0], out=tmp_path, device="cpu",
+                        changes={"data": {"deployments": on}}) for on in (False, True))  # fmt: skip
+    for run in before:
+        write_json(run.folder / "config.json", run.config)
+        write_json(run.folder / "result.json", {})
+    assert run_grid(now, notebooks=tmp_path, workers=1, progress=False) == []
+
+
+def test_real_data_has_no_deployments(tmp_path):
+    options = {"methods": ["fusion"], "seeds": [0], "out": tmp_path, "data_root": "/data"}
+    with pytest.raises(ValueError, match="P6 has synthetic faces only"):
+        plan("full", protocols=["P6"], **options)
+    assert not any(run.config.deployments for run in plan("full", protocols=["P1"], **options))
 
 
 def test_real_data_is_asked_for_those_unseen_attacks_only_that_it_has(tmp_path):

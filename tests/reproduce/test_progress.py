@@ -35,13 +35,37 @@ def test_the_estimate_is_the_median_of_recorded_runs_alike(planned, tmp_path):
     assert times.expected(planned[0]) == 120 and times.expected(planned[1]) is None
     finish(planned[0], 1)
     text = estimate(planned, workers=2, times=times)  # three runs of 120 s, two at a time
-    assert text.startswith("8 runs, 1 finished, 7 to make; about 3 min at 2 at a time")
-    assert text.endswith("time is unknown: mmdg++")
+    assert text.startswith("8 runs, 1 finished, 7 to make; about 0.1 core-hours, 3 min at 2 at a time")
+    # three of 120 s, and four of mmdg++ as long as these: 840 s
+    assert text.endswith(
+        "time is unknown: mmdg++ (about 0.2 core-hours in all if each of their runs takes as long as the longest known "
+        "one)"
+    )
     assert "time unknown" in estimate(planned, workers=2, times=RunTimes())
     changed = plan(
         "quick", protocols=["P1"], methods=["fusion"], seeds=[0], out=tmp_path, changes={"training": {"steps": 7}}
     )
     assert times.expected(changed[0]) is None
+
+
+def test_the_lists_of_p6_are_counted_where_they_are_asked_for(tmp_path):
+    def asked(protocol, out):
+        return plan("quick", protocols=[protocol], methods=["fusion"], seeds=[0], out=tmp_path / out, device="cpu")
+
+    plain, p6 = asked("P1", "new"), asked("P6", "new")
+    finish(asked("P1", "old")[0], 1000)
+    times = RunTimes.recorded(tmp_path / "old")
+    assert times.expected(plain[0]) == times.expected(p6[0]) == 1000
+    assert times.knows_p6(plain[0]) and not times.knows_p6(p6[0])
+    assert estimate(p6, workers=1, times=times).endswith("the lists of protocol P6 in 4 runs")
+    (run, *_) = asked("P6", "old with")
+    write_json(run.folder / "config.json", run.config)
+    write_json(run.folder / "result.json", {"seconds": 1300, "p6_seconds": 100, "steps": 1})
+    times = RunTimes.recorded(tmp_path / "old", tmp_path / "old with")
+    assert times.expected(plain[0]) == 1100 and times.expected(p6[0]) == 1200  # the median of 1000 and 1200
+    assert estimate(p6, workers=1, times=times) == (
+        "4 runs, 0 finished, 4 to make; about 1.3 core-hours, 80 min at 1 at a time, by recorded runs"
+    )
 
 
 def test_times_on_a_gpu_say_nothing_of_times_on_a_cpu(planned, tmp_path, monkeypatch):
@@ -122,5 +146,5 @@ def test_a_log_whose_last_line_is_longer_than_what_is_read_stops_nothing(planned
 
 def test_memory_is_not_known_on_windows(monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr("mmdg_lite.runs.memory.Path.is_file", lambda path: False)
+    monkeypatch.setattr("mmdg_lite.runs.environment.Path.is_file", lambda path: False)
     assert peak_memory(torch.device("cpu")) == {"memory_mib": None, "device_memory_mib": None}

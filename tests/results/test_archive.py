@@ -11,8 +11,8 @@ import pytest
 from mmdg_lite.__main__ import main
 from mmdg_lite.configuration import write_json
 from mmdg_lite.plots.training import find_runs
-from mmdg_lite.results.archive import archive, protocol_tests, unpack
-from mmdg_lite.results.collect import collect, collect_species, list_names, read_history, read_list
+from mmdg_lite.results.archive import archive, compress_logs, protocol_tests, unpack
+from mmdg_lite.results.collect import Lists, collect, collect_species, list_names, read_history, read_list
 from mmdg_lite.results.one_run import test_lists as lists_of
 from mmdg_lite.runs.config import configure
 from mmdg_lite.runs.folder import RunFolder
@@ -178,6 +178,54 @@ def test_what_protocols_ask_for() -> None:
         return sorted(protocol_tests(configure("quick", protocol=protocol, setting=setting, method="fusion")))
 
     missing = ["test_C_without_depth", "test_C_without_depth_infrared", "test_C_without_infrared"]
-    assert of("P1", "PSW->C") == ["test_C", *missing, "validation"]
+    p6 = [f"test_P6_d{number:02d}" for number in range(24)]
+    p6 += [f"test_C_{name}_fault{severity}" for name in ("rgb", "depth", "infrared") for severity in range(1, 6)]
+    assert of("P1", "PSW->C") == sorted(["test_C", *missing, "validation", *p6])
     assert of("P3", "PS->CW") == ["test_C", "test_W", "validation"]
     assert of("P4", "W without print") == ["test_W", "validation"]
+
+
+def test_the_environment_is_kept_and_given_back(grid, tmp_path: Path) -> None:
+    runs = grid(0)
+    write_json(runs / "P1/CPS-to-W/fusion/seed0/environment.json", {"device": "cuda", "versions": {"torch": "2.11"}})
+    (kept,) = archive(runs, tmp_path / "archive")
+    (again,) = unpack(tmp_path / "archive", tmp_path / "again")
+    original = RunFolder(runs / "P1/CPS-to-W/fusion/seed0").environment.read_bytes()
+    assert RunFolder(kept).environment.read_bytes() == RunFolder(again).environment.read_bytes() == original
+
+
+def test_weights_are_kept_of_the_named_methods_first_seed_alone(grid, tmp_path: Path) -> None:
+    grid(0, 1)
+    runs = grid(0, method="mmdg++")
+    assert main(["archive", str(runs), str(tmp_path / "archive"), "--weights", "fusion"]) == 0
+    weights = [
+        path.relative_to(tmp_path / "archive").as_posix() for path in (tmp_path / "archive").rglob("*.safetensors")
+    ]
+    assert weights == ["P1/CPS-to-W/fusion/seed0/model.safetensors"]
+    unpack(tmp_path / "archive", tmp_path / "again")
+    assert (tmp_path / "again" / weights[0]).read_bytes() == (runs / weights[0]).read_bytes()
+
+
+def test_lists_of_many_runs_are_those_of_each(grid, tmp_path: Path) -> None:
+    grid(0, 1)
+    runs = grid(0, method="mmdg++", setting="CSW->P")
+    lists = Lists()
+    for kept in archive(runs, tmp_path / "archive"):
+        for place in (kept, runs / kept.relative_to(tmp_path / "archive")):
+            for name in list_names(place):
+                one, among = read_list(place, name), lists.read(place, name)
+                assert one.ids == among.ids and one.species == among.species
+                assert np.array_equal(one.scores, among.scores) and np.array_equal(one.labels, among.labels)
+    with pytest.raises(ValueError, match="holds no scores on 'test_X'"):
+        lists.read(kept, "test_X")
+
+
+def test_logs_are_compressed_where_they_are_and_read_alike(grid, tmp_path: Path) -> None:
+    runs = grid(0, 1)
+    before = {run: read_history(run) for run in (runs / name for name in find_runs(runs))}
+    assert main(["archive", "--compress-logs", str(runs)]) == 0
+    assert len(list(runs.rglob("metrics.jsonl.gz"))) == 2 and not list(runs.rglob("metrics.jsonl"))
+    for run, history in before.items():
+        pd.testing.assert_frame_equal(read_history(run), history)
+    assert compress_logs(runs) == []
+    assert main(["archive", str(runs)]) == 1  # where to?

@@ -8,9 +8,11 @@ from mmdg_lite.results import claims, report
 from mmdg_lite.results.cells import POINTS
 from mmdg_lite.results.claims import CLAIMS, findings, verdict
 from mmdg_lite.results.collect import collect, read_history
+from mmdg_lite.results.deployments import collect_deployments
 from mmdg_lite.results.dynamics import dynamics, imbalance
 from mmdg_lite.results.marked_text import measured_part
 from mmdg_lite.runs.methods import METHODS
+from tests.support.p6 import p6_frame
 
 SETTINGS = {"CPS->W": "W", "CPW->S": "S", "CSW->P": "P", "PSW->C": "C"}
 LOOKS = [{"event": "validation", "step": step, "eer": 0.1, "loss": 1 / step} for step in (4, 8)]
@@ -111,8 +113,17 @@ def test_the_report_of_some_runs(runs):
     assert "24 runs of profile full on synthetic data" in text
     assert all(f"### {claim.name}" in text for claim in CLAIMS)
     row = next(line for line in text.splitlines() if line.startswith("| MMDG ") and "not run" in line)
-    assert row.count("not run") == 5
+    assert row.count("not run") == 6
     assert "### What other settings give on the sources' validation lists" in text
+
+
+def test_deployments_have_a_part_where_they_were_run(runs):
+    frame = runs({"mmdg++": 0.6, "fusion": 0.15})
+    heading = "### Deployments and faults (protocol P6)"
+    assert heading not in report.measured(frame, deployments=p6_frame({}))
+    text = report.measured(frame, deployments=p6_frame({"mmdg++": -0.05, "fusion": 0.0}))
+    assert heading in text and "- The method as a whole: borne out. MMDG++ against Plain fusion, HTER: " in text
+    assert "pairs of runs on 24 deployments give intervals of" in text
 
 
 def test_parts_are_told_apart_where_modalities_are_missing(runs):
@@ -134,4 +145,6 @@ def test_profiles_are_not_mixed(runs):
 
 def test_the_committed_report_is_what_the_committed_scores_give():
     frame = collect(report.SCORES)
-    assert measured_part(report.PAGE) == report.measured(frame[frame["profile"] == "full"])
+    p6 = collect_deployments(report.SCORES)
+    expected = report.measured(frame[frame["profile"] == "full"], deployments=p6[p6["profile"] == "full"])
+    assert measured_part(report.PAGE) == expected

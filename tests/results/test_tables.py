@@ -16,9 +16,10 @@ from mmdg_lite.results.components import components, components_of, coverage, ru
 from mmdg_lite.results.paired_test import compare, paired
 from mmdg_lite.results.published import published_results
 from mmdg_lite.results.table_text import grid, latex, percent
-from mmdg_lite.results.tables import beside, table, tables
+from mmdg_lite.results.tables import beside, deployments, table, tables
 from mmdg_lite.runs.methods import METHODS, PEER_NOTE
 from mmdg_lite.runs.scores import read_scores
+from tests.support.p6 import p6_frame
 
 SETTINGS = {"CPS->W": "W", "CPW->S": "S", "CSW->P": "P", "PSW->C": "C"}
 
@@ -284,6 +285,43 @@ def test_every_table_with_peers_says_that_they_are_not_their_papers_set_up(p1, m
     assert len(rows) == 5  # three metrics, intervals, and the difference from plain fusion
     wide = beside(collect(p1)).set_index("method")
     assert wide.loc["SSDG (frozen CLIP)"].filter(like="published").eq("").all()  # published: another set-up
+
+
+def test_deployments_are_covered_where_they_were_tested(p1):
+    tested = p6_frame({"fusion": 0.0}, seeds=2)
+    frame = coverage(collect(p1), tested).set_index("method")
+    assert frame.loc["Plain fusion", "P6"] == "4 of 4 settings, 2 seeds" and frame.loc["MMDG++", "P6"] == "not run"
+    assert "P6" not in coverage(collect(p1).assign(data="real"))
+
+
+def test_the_table_of_deployments_holds_means_differences_and_verdicts():
+    frame = p6_frame({"fusion": 0.0, "mmdg++": -0.05})
+    made = deployments(frame)
+    (_, means), (_, faults), (_, claims), (_, contrasts) = made.blocks
+    row, mine = means.set_index("method").loc["MMDG++"], frame[frame["method"] == "mmdg++"]
+    on = mine[mine["deployment"] != ""]
+    inside = on["inside"].astype(bool)
+    for name, part in {"HTER": on, "HTER inside": on[inside], "HTER outside": on[~inside]}.items():
+        per_seed = part.groupby("seed")["hter"].mean()
+        assert row[name] == f"{100 * per_seed.mean():.2f} ± {100 * per_seed.std():.2f}"
+    both = on.merge(frame[frame["method"] == "fusion"], on=["setting", "seed", "deployment", "faulty", "severity"])
+    assert row["HTER against fusion"] == f"{100 * (both['hter_x'] - both['hter_y']).mean():+.2f}"
+    assert row["pairs"] == "12" and means.set_index("method").loc["Plain fusion", "p"] == ""
+    at = mine[(mine["faulty"] == "depth") & (mine["severity"] == 4)]["hter"].mean()
+    assert faults.set_index(["method", "fault of"]).loc[("MMDG++", "depth"), "4"] == f"{100 * at:.2f}"
+    assert claims.set_index("claim").loc["The method as a whole", "verdict"] == "borne out"
+    assert len(contrasts) > 10 and any(note.startswith("Design (synthetic data, profile full)") for note in made.notes)
+    assert deployments(frame.iloc[:0]).blocks == ()
+
+
+def test_an_incomplete_seed_does_not_count_in_the_table_of_deployments():
+    frame = p6_frame({"fusion": 0.0, "mmdg++": -0.05})
+    lacking = frame[~((frame["method"] == "mmdg++") & (frame["seed"] == 2) & (frame["setting"] == "CPS->W"))]
+    (_, means), *_ = deployments(lacking).blocks
+    whole = frame[(frame["method"] == "mmdg++") & (frame["seed"] < 2) & (frame["deployment"] != "")]
+    expected = 100 * whole.groupby("seed")["hter"].mean().mean()
+    assert means.set_index("method").loc["MMDG++", "HTER"].startswith(f"{expected:.2f}")
+    assert means.set_index("method").loc["MMDG++", "pairs"] == "11"
 
 
 def test_differences_from_plain_fusion_are_paired_over_seeds_and_targets(p1):

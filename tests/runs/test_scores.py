@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdg_lite.runs.scores import read_scores, write_scores
+from mmdg_lite.runs.scores import Scores, read_scores, write_scores
 
 IDS, LABELS, SPECIES, SCORES = ["b/2", "a,1", 'c"3'], [1, 0, 0], ["live", "print", "replay"], [0.75, 0.25, 1.0]
 
@@ -99,3 +99,21 @@ def test_a_stray_carriage_return_is_refused_by_name(tmp_path):
     path.write_bytes(gzip.compress(b"id,label,species,score\nW-\r1,1,live,0.5\n"))
     with pytest.raises(ValueError, match=r"s\.csv\.gz is not a table"):
         read_scores(path)
+
+
+def test_a_clip_scores_the_mean_of_its_frames():
+    scores = Scores(
+        ids=("a1", "b1", "a2"),
+        labels=np.array([1, 0, 1]),
+        species=("live", "print", "live"),
+        scores=np.array([0.9, 0.4, 0.6]),
+    )
+    clips = scores.by_clip(["a", "b", "a"])
+    assert clips.ids == ("a", "b") and clips.species == ("live", "print")
+    assert clips.labels.tolist() == [1, 0] and clips.scores.tolist() == [0.75, 0.4]
+    single = scores.by_clip(scores.ids)
+    assert single.scores.tolist() == scores.scores.tolist() and single.metrics() == scores.metrics()
+    with pytest.raises(ValueError, match="clip 'a' differ in label or species"):
+        scores.by_clip(["a", "a", "b"])
+    with pytest.raises(ValueError, match="2 names of clips for 3 scores"):
+        scores.by_clip(["a", "b"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmdg_lite.__main__ import _changes
+from mmdg_lite.commands.options import changed_settings
 from mmdg_lite.configuration import ConfigurationError, read_json
 from mmdg_lite.data.synthetic import render
 from mmdg_lite.modality import Modality
@@ -77,7 +77,7 @@ def test_the_loaded_model_repeats_the_scores_of_its_run(run, loaded):
 def test_the_recorded_command_makes_the_same_configuration(run, loaded):
     words = shlex.split(loaded.record.command)
     options = {word: words[place + 1] for place, word in enumerate(words) if word.startswith("--") and word != "--set"}
-    changes = _changes(words[words.index("--set") + 1 : words.index("--out")])
+    changes = changed_settings(words[words.index("--set") + 1 : words.index("--out")])
     again = configure(
         options["--profile"],
         protocol=options["--protocol"],

@@ -184,3 +184,16 @@ def test_a_run_on_samples_without_rgb_comes_to_its_end(tmp_path):
         "test_W_without_infrared": 8,
         "test_W_without_depth_infrared": 7,
     }
+
+
+def test_inverted_validation_labels_are_warned_of():
+    labels = np.arange(60) % 2
+    scores = np.where(labels == 1, 0.2, 0.8) + 0.001 * np.arange(60)
+    upside_down = Scores(
+        ids=tuple(f"{n:02}" for n in range(60)),
+        labels=labels,
+        species=tuple("live" if y else "print" for y in labels),
+        scores=scores,
+    )
+    with pytest.warns(UserWarning, match=r"validation AUC is 0\.000, far below 0\.5: are the labels inverted"):
+        summarise(upside_down, {})

@@ -21,8 +21,8 @@ from mmdg_lite.models.outputs import Losses
 from mmdg_lite.regrad.step import ReGrad
 from mmdg_lite.runs.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
 from mmdg_lite.runs.folder import RunFolder
-from mmdg_lite.runs.scores import Scores
 from mmdg_lite.runs.methods import GROUPS
+from mmdg_lite.runs.scores import Scores
 from mmdg_lite.training import step as training_step
 from mmdg_lite.training.evaluation import model_scorer, score
 from mmdg_lite.training.run import train
