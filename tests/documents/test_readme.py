@@ -78,7 +78,14 @@ def test_links_within_the_repository_lead_somewhere(path):
 
 def test_readme_s_first_screen_has_the_diagram_the_commands_and_what_to_read():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    order = ("diagrams/mmdgplusplus.svg", "make reproduce", "make test", "minimal.py", "mmdg_lite predict", "mmdg_lite export")
+    order = (
+        "diagrams/mmdgplusplus.svg",
+        "make reproduce",
+        "make test",
+        "minimal.py",
+        "mmdg_lite predict",
+        "mmdg_lite export",
+    )
     places = [text.index(words) for words in (*order, "conda env create", "## What it is")]
     assert places == sorted(places)
 
