@@ -16,6 +16,8 @@ from mmdg_lite.commands.options import (
     changed_settings,
 )
 
+METHODS_HELP = "names of methods, or of groups of them: baselines, parts, peers, rules, all"
+
 
 def add_train(commands: "Commands[argparse.ArgumentParser]") -> None:
     """`train`."""
@@ -145,7 +147,7 @@ def add_reproduce(commands: "Commands[argparse.ArgumentParser]") -> None:
     command = add_command(commands, "reproduce", run, text, examples=examples)
     command.add_argument("--profile", choices=PROFILES, default="quick", help="minutes, hours, or real data")
     command.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=["P1"], help="which protocols")
-    command.add_argument("--methods", nargs="+", default=["linear_probe", "fusion", "mmdg++"], help="which methods")
+    command.add_argument("--methods", nargs="+", default=["linear_probe", "fusion", "mmdg++"], help=METHODS_HELP)
     command.add_argument("--seeds", nargs="+", type=int, default=[0], help="one run per seed")
     command.add_argument("--out", type=Path, help="folder for everything; without it runs/PROFILE")
     command.add_argument("--data-root", help="folder of converted data sets; without it the synthetic domains")
