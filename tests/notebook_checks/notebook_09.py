@@ -7,7 +7,7 @@ from mmdg_lite.studies.audit.entries import ENTRIES
 
 def check(found: dict[str, Any]) -> None:
     entries = found["entries"]
-    assert list(entries) == list(ENTRIES)
+    assert set(entries) == set(ENTRIES)
     assert entries["D1"]["released: adapters"] == 0 < entries["D1"]["ours: adapters"] == 1
     assert entries["D2"]["released"] == 1 and abs(entries["D2"]["ours"] - 0.5) < 0.05
     assert entries["D3"]["released: after 100"] > 1e17 and abs(entries["D3"]["ours: after 100"] - 1) < 1e-6
