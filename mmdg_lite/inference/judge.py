@@ -51,7 +51,7 @@ def open_judge(
 
     Args:
         model: None for the shipped model; the folder of a run; or its `model.safetensors`, beside which the run's
-            `config.json` lies. Plugins that the run needs are loaded.
+            `config.json` lies. Plugins that the run needs have to be loaded (`load_plugin`); the run itself loads none.
         threshold: decide at this score rather than at the run's own threshold.
         device: "auto", "cpu", "cuda" or "mps".
 

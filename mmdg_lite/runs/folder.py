@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from mmdg_lite.configuration import from_dict, read_values, to_dict, write_json
+from mmdg_lite.configuration import ConfigurationError, from_dict, read_values, to_dict, write_json
 from mmdg_lite.runs.config import RunConfig, resolve_device
 from mmdg_lite.runs.environment import environment
-from mmdg_lite.runs.plugins import Plugin, load_recorded
+from mmdg_lite.runs.plugins import Plugin, check_recorded
 
 LATER = "resumed_with"
 """Key of environment.json: further environments that went on with a run, where they differ from the first."""
@@ -39,18 +39,28 @@ class RunFolder:
         return self.result.is_file()
 
     def read_config(self) -> RunConfig:
-        """The run's configuration, its plugins loaded.
+        """The run's configuration. Nothing that it names is executed.
 
-        Raises `ConfigurationError` naming the file and key at fault, `plugins.PluginError` for a plugin that changed.
+        Raises `ConfigurationError` naming the file and key at fault, `plugins.PluginError` for a plugin that the caller
+        has not loaded (`plugins.load_plugin`), or another content of it.
         """
         values, where = read_values(self.config), str(self.config)
         plugins = values.get("plugins", {})
-        load_recorded(from_dict(Plugin, plugin, where=f"{where}.plugins.{name}") for name, plugin in plugins.items())
+        if not isinstance(plugins, dict):
+            raise ConfigurationError(f"{where}.plugins: expected an object with named values, got {plugins!r}")
+        recorded = {
+            name: from_dict(Plugin, plugin, where=f"{where}.plugins.{name}") for name, plugin in plugins.items()
+        }
+        check_recorded(recorded, where=where)
         return from_dict(RunConfig, values, where=where)
 
     def check(self, config: RunConfig) -> None:
         """Raises `RuntimeError`, naming what differs, if the folder holds a run of another configuration."""
-        differing = differences(to_dict(self.read_config()), to_dict(config)) if self.config.is_file() else []
+        if not self.config.is_file():
+            return
+        asked, recorded = to_dict(config), read_values(self.config).get("plugins", {})
+        differing = differences({"plugins": recorded}, {"plugins": asked["plugins"]})
+        differing = differing or differences(to_dict(self.read_config()), asked)
         if differing:
             raise RuntimeError(
                 f"{self.path} holds a run of another configuration ({'; '.join(differing)}); "

@@ -16,7 +16,7 @@ from mmdg_lite.runs.config import RunConfig, resolve_device
 from mmdg_lite.runs.environment import peak_memory
 from mmdg_lite.runs.folder import RunFolder
 from mmdg_lite.runs.methods import method
-from mmdg_lite.runs.plugins import load_recorded
+from mmdg_lite.runs.plugins import check_recorded
 from mmdg_lite.runs.ranks import from_first, gathered, rank, ranks, started
 from mmdg_lite.runs.scores import Pattern, Scores, score_file
 from mmdg_lite.runs.setting_data import SettingData, load_setting, p6_lists
@@ -50,11 +50,11 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
         trainer.OutOfMemory: the device cannot hold a step; the message says which batch size it could.
         trainer.NonFiniteLoss: training diverged; the last state is kept.
         checkpoints.CheckpointError: the written state is damaged or not of this run (naming the file).
-        plugins.PluginError: a file of the user's own that the run needs is gone, or was changed.
+        plugins.PluginError: a file of the user's own that the run needs is not loaded, or was changed.
         ranks.RankFailed: another rank failed, and this one with it.
     """
-    load_recorded(config.plugins.values())
     run = RunFolder(folder)
+    check_recorded(config.plugins, where=f"the configuration for {run.path}")
     _check_ranks(config)
     with ranks(resolve_device(config.device)) as device:
         first = rank() == 0
