@@ -1,6 +1,5 @@
 """The folder of one run: its files, and that it belongs to one process and one configuration."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from mmdg_lite.configuration import ConfigurationError, from_dict, read_values, to_dict, write_json
-from mmdg_lite.runs.config import RunConfig, resolve_device
+from mmdg_lite.configuration import PARTIAL, ConfigurationError, from_dict, read_values, to_dict, write_json
+from mmdg_lite.registry import check_name
+from mmdg_lite.runs.config import RunConfig, resolve_device, setting_folder
 from mmdg_lite.runs.environment import environment
 from mmdg_lite.runs.plugins import Plugin, check_recorded
 
@@ -87,10 +87,17 @@ class RunFolder:
             if not self.config.is_file():
                 write_json(self.config, config)
             if not self.finished:
+                self._clear()
                 self._note(environment(device or resolve_device(config.device)))
             yield
         finally:
             lock.release()
+
+    def _clear(self) -> None:
+        """Remove what killed trainings left half-written."""
+        for folder in (self.path, self.scores):
+            for left in folder.glob(f".*{PARTIAL}"):
+                left.unlink(missing_ok=True)
 
     def _note(self, now: dict[str, Any]) -> None:
         """Write what the run is made with; what another process began it with is kept, and the rest told apart."""
@@ -134,19 +141,42 @@ def finished_runs(root: str | Path) -> list[Path]:
 
 
 def read_run(run: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The configuration and the result of one finished run. Raises ValueError, naming the file, where one is
-    unusable."""
+    """The configuration and the result of one finished run, plain.
+
+    Raises ValueError, naming the file, where one is unusable, and where a name in the configuration cannot be part of
+    a path: tables and figures are called by it.
+    """
     config, result = (_json(Path(run) / name) for name in ("config.json", "result.json"))
+    where = Path(run) / "config.json"
     if absent := {"profile", "protocol", "setting", "method", "seed", "data"} - set(config):
-        raise ValueError(f"{Path(run) / 'config.json'} lacks {', '.join(sorted(absent))}")
+        raise ValueError(f"{where} lacks {', '.join(sorted(absent))}")
+    for key in ("profile", "protocol", "setting", "method"):
+        try:
+            check_name(setting_folder(str(config[key])) if key == "setting" else config[key], what=key)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+    if not isinstance(config["data"], dict) or type(config["seed"]) is not int:
+        raise ValueError(f"{where}: data must be an object with named values, and seed an integer")
     return config, result
+
+
+def read_threshold(run: str | Path) -> float:
+    """The threshold that a finished run fixed on its validation scores.
+
+    Raises ValueError, naming the file, unless it is a number in 0..1: without one, a target would be judged at its own
+    equal-error threshold, which looks at the target's labels.
+    """
+    threshold = read_run(run)[1].get("threshold")
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+        raise ValueError(
+            f"{Path(run) / 'result.json'}: threshold is {threshold!r}, must be a number in 0..1; restore the file or "
+            "run again"
+        )
+    return float(threshold)
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: {error}; delete the folder and run again") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected an object with named values")
-    return values
+        return read_values(path)
+    except ConfigurationError as error:
+        raise ValueError(f"{error}; delete the folder and run again") from error
