@@ -52,6 +52,19 @@ class CheckpointError(ValueError):
     """A file of CLIP weights cannot be read or is not of this model; the message names the file and the cure."""
 
 
+def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file of tensors and notes, the same bytes for the same content: the library's own order of notes
+    changes from call to call."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    written = save(plain, metadata=dict(metadata))
+    size = int.from_bytes(written[:8], "little")
+    header = json.loads(written[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + written[8 + size :]
+
+
 def untrained_rows(vocabulary: int, width: int, seed: int) -> Tensor:
     """The token table before training, vocabulary x width: N(0, 0.02^2) from the seed (CLIP's initialisation)."""
     values = np.random.default_rng(seed).standard_normal((vocabulary, width), dtype=np.float32)
@@ -78,10 +91,10 @@ def write_compact(path: str | Path, state: Mapping[str, Tensor], row_ids: Sequen
     lost = (restored != table).any(dim=1).nonzero().flatten().tolist()
     if lost:
         raise ValueError(f"{len(lost)} trained rows of the token table would not be stored, such as {lost[0]}")
-    stored = {name: value.detach().cpu().contiguous() for name, value in state.items() if name != TOKEN_TABLE}
-    stored |= {ROW_IDS: ids, ROWS: table[ids].contiguous()}
+    stored = {name: value for name, value in state.items() if name != TOKEN_TABLE}
+    stored |= {ROW_IDS: ids, ROWS: table[ids]}
     notes = {"format": FORMAT, "vocabulary": str(len(table)), "token_seed": str(seed)}
-    write_bytes(path, save(stored, metadata=notes))
+    write_bytes(path, safetensors_bytes(stored, notes))
 
 
 @dataclass(frozen=True)
