@@ -17,6 +17,9 @@ from mmdg_lite.commands.options import (
     load_plugins,
 )
 
+SCHEDULER_HELP = (
+    "address of a running Dask scheduler, such as tcp://127.0.0.1:8786; whoever reaches it can run code as its user"
+)
 METHODS_HELP = "names of methods, or of groups of them: baselines, parts, peers, rules, all"
 
 
@@ -152,7 +155,7 @@ def add_reproduce(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("--data-root", help="folder of converted data sets; without it the synthetic domains")
     add_device_option(command)
     command.add_argument("--workers", type=int, default=2, help="runs at a time on this machine")
-    command.add_argument("--scheduler", help="address of a running Dask scheduler, such as tcp://127.0.0.1:8786")
+    command.add_argument("--scheduler", help=SCHEDULER_HELP)
     add_set_option(command)
     add_plugin_option(command)
 

@@ -208,11 +208,13 @@ def _write(options: argparse.Namespace, found: Sequence[dict[str, Any]]) -> None
     if options.csv is not None:
         import pandas as pd
 
+        from mmdg_lite.results.table_text import csv
+
         rows = [row for entry in found for row in entry.get("frames", [entry])]
         frame = pd.json_normalize(
             [row | {"notes": "; ".join(n["text"] for n in row["notes"])} for row in rows], sep="_"
         )
-        write_text(options.csv, frame.to_csv(index=False))
+        write_text(options.csv, csv(frame))
         print(options.csv)
 
 

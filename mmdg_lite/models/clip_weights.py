@@ -127,16 +127,23 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def read_clip(path: str | Path) -> Weights:
-    """The weights in a file: safetensors (compact or full), a PyTorch state dict, or OpenAI's TorchScript archive.
+    """The weights in a file: safetensors (compact or full), or a PyTorch state dict.
 
     The content decides, not the file's name. Prefixes of wrappers are removed (`unwrapped`). Nothing is unpickled
-    beyond tensors. Raises FileNotFoundError, or `CheckpointError` with the reason.
+    beyond tensors, and nothing is executed: TorchScript archives such as OpenAI's own files are refused, see
+    `convert_torchscript`. Raises FileNotFoundError, or `CheckpointError` with the reason.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no CLIP weights at {path}: check the path given as `checkpoint`")
     if what := foreign_content(path):
         raise CheckpointError(f"{path} is {what}")
+    if _is_torchscript(path):
+        raise CheckpointError(
+            f"{path} is a TorchScript archive, as OpenAI's own files are: reading it runs code that it holds. If you "
+            f"trust where it comes from, convert it once: python -m mmdg_lite convert-clip {path} clip.safetensors, "
+            "and name the new file instead"
+        )
     activation: Activation | None = None
     try:
         if is_safetensors(path):
@@ -144,7 +151,6 @@ def read_clip(path: str | Path) -> Weights:
             activation = _named_activation(notes)
         else:
             state, notes = _read_torch(path), {}
-            activation = "quick_gelu" if _is_torchscript(path) else None
         state = unwrapped(state, holders=HOLDERS)
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
@@ -192,9 +198,36 @@ def _activation_beside(path: Path) -> Activation | None:
     return None
 
 
+def convert_torchscript(path: str | Path, out: str | Path) -> Path:
+    """Write the weights of a TorchScript archive, as OpenAI published its CLIPs, as safetensors; returns `out`.
+
+    **This runs code that the archive holds**: call it only for a file that you trust. Raises FileNotFoundError, or
+    `CheckpointError` if the file is no such archive.
+    """
+    path, out = Path(path), Path(out)
+    if not path.is_file():
+        raise FileNotFoundError(f"no CLIP weights at {path}")
+    if not _is_torchscript(path):
+        raise CheckpointError(f"{path} is no TorchScript archive: give it as `checkpoint` as it is")
+    try:
+        state = dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+    except (RuntimeError, OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(f"{path} cannot be read as TorchScript ({reason}): fetch it again") from error
+    kept = {name: value for name, value in state.items() if name not in _TORCHSCRIPT_EXTRAS}
+    write_bytes(out, safetensors_bytes(kept, {"quick_gelu": "true"}))  # what OpenAI trained with
+    return out
+
+
 def _is_torchscript(path: Path) -> bool:
     """True for an archive of TorchScript code, such as OpenAI's own files."""
-    return zipfile.is_zipfile(path) and any("/code/" in name for name in zipfile.ZipFile(path).namelist())
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name or name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, OSError):
+        return False  # torch says what is wrong with it
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -203,11 +236,6 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    if _is_torchscript(path):
-        state = dict(torch.jit.load(str(path), map_location="cpu").state_dict())  # OpenAI's own files are of this kind
-        for name in _TORCHSCRIPT_EXTRAS:
-            state.pop(name, None)
-        return state
     with open(path, "rb") as file:  # given a name, torch would go by its ending
         content = torch.load(file, map_location="cpu", weights_only=True)
     if isinstance(content, dict):

@@ -39,8 +39,8 @@ class TrainingLog:
     def shorten(self, step: int) -> None:
         """Drop lines of later steps, since they will be made again, and what a loss of power left of the last line.
 
-        That is a line that was cut off, and zero bytes with what follows them. Raises `ValueError`, naming the file, for
-        any other line that is not one of a log.
+        That is a line that was cut off, and zero bytes with what follows them. Raises `ValueError`, naming the file,
+        for any other line that is not one of a log.
         """
         if rank() > 0:
             return

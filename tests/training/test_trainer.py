@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from mmdg_lite.__main__ import main
+from mmdg_lite.data.dataset import Subset
 from mmdg_lite.modality import Modality
 from mmdg_lite.models.builder import build
 from mmdg_lite.models.outputs import Losses
@@ -380,6 +382,18 @@ def test_a_damaged_line_within_the_log_is_named(tmp_path):
 def test_a_full_disk_is_told_by_the_log_s_name():
     with pytest.raises(OSError, match=r"No space left.*same command goes on.*'/dev/full'"):
         TrainingLog(Path("/dev/full")).add({"step": 1})
+
+
+@pytest.mark.parametrize("what", ["train", "validation", "tests"])
+def test_data_that_are_handed_over_are_checked_like_loaded_ones(what, tmp_path):
+    config = small_config("fusion")
+    data = small_data(config)
+    given = {"W": data.tests["W"]} if what == "tests" else {"": getattr(data, what)}
+    spoofs = {name: Subset(of, np.flatnonzero(np.asarray(of.labels) == 0)) for name, of in given.items()}
+    lacking = replace(data, **{what: spoofs if what == "tests" else spoofs[""]})
+    with pytest.raises(ValueError, match="list of .* has no live faces"):
+        train(config, tmp_path / "run", progress=False, data=lacking)
+    assert not (tmp_path / "run" / "state.safetensors").exists()
 
 
 # --- what is chosen, and by what -------------------------------------------------------------------------------------
