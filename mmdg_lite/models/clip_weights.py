@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mmdg_lite.configuration import ASSETS, write_bytes, write_text
+from mmdg_lite.configuration import ASSETS, ConfigurationError, read_values, write_bytes, write_text
 from mmdg_lite.released import unwrapped
 
 TOKEN_TABLE = "token_embedding.weight"
@@ -186,10 +186,8 @@ def _activation_beside(path: Path) -> Activation | None:
     """The activation that `open_clip_config.json` or `config.json`, as model hubs write them, name beside the file."""
     for name in ("open_clip_config.json", "config.json"):
         try:
-            values = json.loads((path.parent / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if not isinstance(values, dict):
+            values = read_values(path.parent / name)
+        except ConfigurationError:
             continue
         if activation := _named_activation(values):
             return activation

@@ -391,7 +391,7 @@ def test_data_that_are_handed_over_are_checked_like_loaded_ones(what, tmp_path):
     given = {"W": data.tests["W"]} if what == "tests" else {"": getattr(data, what)}
     spoofs = {name: Subset(of, np.flatnonzero(np.asarray(of.labels) == 0)) for name, of in given.items()}
     lacking = replace(data, **{what: spoofs if what == "tests" else spoofs[""]})
-    with pytest.raises(ValueError, match="list of .* has no live faces"):
+    with pytest.raises(ValueError, match=r"list of .* has no live faces"):
         train(config, tmp_path / "run", progress=False, data=lacking)
     assert not (tmp_path / "run" / "state.safetensors").exists()
 
