@@ -3,16 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from filelock import FileLock, Timeout
 
 from mmdg_lite.configuration import PARTIAL, ConfigurationError, from_dict, read_values, to_dict, write_json
-from mmdg_lite.registry import check_name
+from mmdg_lite.registry import check_path_name
 from mmdg_lite.runs.config import RunConfig, resolve_device, setting_folder
 from mmdg_lite.runs.environment import environment
 from mmdg_lite.runs.plugins import Plugin, check_recorded
+
+if TYPE_CHECKING:
+    import torch
 
 LATER = "resumed_with"
 """Key of environment.json: further environments that went on with a run, where they differ from the first."""
@@ -68,7 +70,7 @@ class RunFolder:
             )
 
     @contextmanager
-    def claimed(self, config: RunConfig, device: torch.device | None = None) -> Iterator[None]:
+    def claimed(self, config: RunConfig, device: "torch.device | None" = None) -> Iterator[None]:
         """Hold the folder for one process and one configuration.
 
         `device`: what the run computes on, for the record; None: what `config.device` stands for.
@@ -152,7 +154,7 @@ def read_run(run: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ValueError(f"{where} lacks {', '.join(sorted(absent))}")
     for key in ("profile", "protocol", "setting", "method"):
         try:
-            check_name(setting_folder(str(config[key])) if key == "setting" else config[key], what=key)
+            check_path_name(setting_folder(str(config[key])) if key == "setting" else config[key], what=key)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
     if not isinstance(config["data"], dict) or type(config["seed"]) is not int:

@@ -223,7 +223,10 @@ def test_equal_content_gives_equal_bytes_in_the_library_s_own_format(tmp_path):
         (lambda tensors: tensors.clear(), "the optimiser's state is missing"),
         (lambda tensors: tensors.pop("0/exp_avg"), "parameter 0: exp_avg is missing"),
         (lambda tensors: tensors.update({"0/more": torch.zeros(1)}), "parameter 0: more is unexpected"),
-        (lambda tensors: tensors.update({"1/exp_avg": torch.zeros(5)}), r"exp_avg is float32 of shape \(5,\), expected"),
+        (
+            lambda tensors: tensors.update({"1/exp_avg": torch.zeros(5)}),
+            r"exp_avg is float32 of shape \(5,\), expected",
+        ),
         (lambda tensors: tensors.update({"1/step": torch.tensor(3)}), "step is int64 of shape"),
         (lambda tensors: tensors.update({"0/exp_avg": tensors["0/exp_avg"].half()}), "exp_avg is float16"),
         (lambda tensors: tensors.update({"-1/step": torch.tensor(3.0)}), "more parameters than the model"),

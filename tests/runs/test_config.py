@@ -11,7 +11,7 @@ import torch
 
 from mmdg_lite.configuration import ConfigurationError, from_dict, read_json, to_dict, write_json
 from mmdg_lite.data.protocols import PROTOCOLS
-from mmdg_lite.registry import check_name
+from mmdg_lite.registry import check_path_name
 from mmdg_lite.runs import folder as run_folder
 from mmdg_lite.runs.config import PROFILES, RunConfig, TrainingConfig, configure, resolve_device, setting_folder
 from mmdg_lite.runs.folder import RunFolder, differences, read_run
@@ -277,4 +277,4 @@ def test_a_method_s_name_is_no_path(name):
 def test_every_setting_can_name_a_folder():
     for protocol in PROTOCOLS.values():
         for setting in protocol:
-            check_name(setting_folder(setting), what="setting")
+            check_path_name(setting_folder(setting), what="setting")
