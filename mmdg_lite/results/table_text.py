@@ -33,7 +33,7 @@ def interval(low: float, high: float) -> str:
 
 def grid(frame: pd.DataFrame) -> str:
     """A frame of text as a Markdown table, columns padded so that it reads well in a terminal too."""
-    rows = [[_markdown(v) for v in row] for row in (frame.columns, *frame.itertuples(index=False, name=None))]
+    rows = [[_markdown(v) for v in row] for row in [list(frame.columns), *frame.itertuples(index=False, name=None)]]
     widths = [max(3, *(len(row[i]) for row in rows)) for i in range(len(rows[0]))]
     lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])

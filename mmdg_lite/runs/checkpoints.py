@@ -154,10 +154,10 @@ def load_optimiser_tensors(
     has_moments = not isinstance(optimiser, torch.optim.SGD)  # SGD without momentum keeps nothing
     if stepped and has_moments and not state:
         raise ValueError("the optimiser's state is missing")
-    for number, entries in state.items():
-        moments = dict.fromkeys(("exp_avg", "exp_avg_sq"), parameters[number].detach())
-        expected = moments | {"step": torch.tensor(0.0)} if has_moments else {}
-        check_form(entries, expected, what=f"optimiser state of parameter {number}")
+    for place, entries in state.items():
+        moment = parameters[place].detach()
+        moments = {"exp_avg": moment, "exp_avg_sq": moment, "step": torch.tensor(0.0)}
+        check_form(entries, moments if has_moments else {}, what=f"optimiser state of parameter {place}")
     optimiser.load_state_dict({"state": state, "param_groups": current["param_groups"]})
 
 
