@@ -256,8 +256,15 @@ def test_what_killed_trainings_left_half_written_is_removed_at_the_next_start(tm
 
 @pytest.mark.parametrize(
     "key, value",
-    [("profile", "../../elsewhere"), ("protocol", "/tmp"), ("setting", "a/../b"), ("method", ".."), ("method", None)]
-    + [("seed", "../x"), ("data", [])],
+    [
+        ("profile", "../../elsewhere"),
+        ("protocol", "/tmp"),
+        ("setting", "a/../b"),
+        ("method", ".."),
+        ("method", None),
+        ("seed", "../x"),
+        ("data", []),
+    ],
 )
 def test_names_in_files_that_would_become_paths_are_refused(key, value, make_run):
     run = make_run(method="fusion")

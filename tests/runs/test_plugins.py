@@ -11,12 +11,12 @@ import torch
 from mmdg_lite.configuration import ConfigurationError, to_dict, write_json
 from mmdg_lite.inference.judge import open_judge
 from mmdg_lite.models.builder import register_model
-from mmdg_lite.runs.command import command_line, settings
 from mmdg_lite.regrad.balancing import Moment, balancing_weights
 from mmdg_lite.reproduce.execution import execute_run
 from mmdg_lite.reproduce.grid import TRAINING_NOTEBOOK, plan
 from mmdg_lite.results.archive import archive
 from mmdg_lite.runs import plugins
+from mmdg_lite.runs.command import command_line, settings
 from mmdg_lite.runs.config import configure
 from mmdg_lite.runs.folder import RunFolder, differences
 from mmdg_lite.runs.methods import METHODS

@@ -8,9 +8,9 @@ from mmdg_lite.runs.ranks import FAILURE, RankFailed
 
 
 def test_a_collective_call_that_fails_says_that_a_rank_is_gone_and_what_is_kept():
-    with pytest.raises(RankFailed, match=r"another rank is gone, killed perhaps .*state .* is kept, .* goes on"):
-        with ranks._waiting():
-            raise RuntimeError("Connection closed by peer")
+    said = r"another rank is gone, killed perhaps .*state .* is kept, .* goes on"
+    with pytest.raises(RankFailed, match=said), ranks._waiting():
+        raise RuntimeError("Connection closed by peer")
 
 
 def test_the_first_rank_that_fails_leaves_word_and_the_others_repeat_it():
