@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -26,6 +26,7 @@ from mmdg_lite.configuration import ASSETS
 from mmdg_lite.modality import CLIP_MEAN, CLIP_STD
 from mmdg_lite.models.clip_weights import Activation, CheckpointError, read_clip, read_weights, untrained_rows
 from mmdg_lite.prompts import encode_embedded
+from mmdg_lite.registry import Normalisation
 
 __all__ = [
     "CENTRED",
@@ -43,9 +44,6 @@ __all__ = [
     "tokenize",
 ]
 
-Normalisation = Literal["clip", "centred"]
-"""How pixels 0..255 become a model's inputs: by CLIP's mean and deviation; or as (x - 127.5) / 128, which code of the
-same line of work uses for CLIP too (E3), so that checkpoints made with it expect it."""
 CENTRED = 127.5, 128.0
 """Offset and scale of pixels 0..255 under the normalisation "centred"."""
 
@@ -86,8 +84,9 @@ def load_clip(
     Args:
         name: "tiny", or the name of an open_clip configuration with a plain vision transformer, such as "ViT-B-16".
         checkpoint: None for the weights that belong to the name: the checkpoint in this package for "tiny", OpenAI's,
-            which open_clip fetches and caches, for any other. A path to a local file (safetensors, a PyTorch state
-            dict, or OpenAI's archive). "random" for random weights.
+            which open_clip fetches and caches, for any other. A path to a local file (safetensors or a PyTorch state
+            dict; OpenAI's own archives are converted first, see `clip_weights.convert_torchscript`). "random" for
+            random weights.
         activation: "quick_gelu" or "gelu", what the weights were trained with. None: as the weights have it. That is
             QuickGELU for the shipped and for OpenAI's weights, for random ones, and for names that end in
             "-quickgelu"; of a local file, what its header or a configuration beside it says. Where nothing says,

@@ -4,18 +4,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
-from mmdg_lite.regrad.balancing import WEIGHINGS
 from mmdg_lite.configuration import from_dict, to_dict
 from mmdg_lite.data.augmentation import Augmentation
 from mmdg_lite.data.protocols import OWN, PROTOCOLS, Setting, own_setting
 from mmdg_lite.runs.methods import method as find_method
-from mmdg_lite.models.builder import ARCHITECTURES, ModelConfig
+from mmdg_lite.models.config import ModelConfig
 from mmdg_lite.runs.plugins import Plugin, load_plugin, plugins_behind
-from mmdg_lite.registry import find
+from mmdg_lite.registry import ARCHITECTURES, WEIGHINGS, check_name, check_path_name, find
+
+if TYPE_CHECKING:
+    import torch
 
 Profile = Literal["quick", "full", "paper"]
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
@@ -87,7 +87,7 @@ class TrainingConfig:
             raise ValueError(f"training.momentum must be at least 0 and below 1, got {self.momentum}")
         if self.views not in (1, 2):
             raise ValueError(f"training.views must be 1 or 2, got {self.views}")
-        find(WEIGHINGS, self.rule, what="rule")
+        check_name(WEIGHINGS, self.rule, what="rule")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +107,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         at_least(self, 0, "seed", part="run")
+        check_path_name(self.method, what="method")
         if self.model.source_domains != self.domains.sources:
             given, wanted = (", ".join(names) for names in (self.model.source_domains, self.domains.sources))
             raise ValueError(f"model.source_domains is {given}, but {self.setting} trains on {wanted}; leave it out")
@@ -142,7 +143,7 @@ class RunConfig:
     @property
     def name(self) -> str:
         """Path of the run below the folder of its grid: protocol/setting/method/seed."""
-        return f"{self.protocol}/{self.setting.replace('->', '-to-').replace(' ', '_')}/{self.method}/seed{self.seed}"
+        return f"{self.protocol}/{setting_folder(self.setting)}/{self.method}/seed{self.seed}"
 
     def augmentation(self) -> Augmentation | None:
         """What is done to training samples; protocol P5 also drops modalities."""
@@ -173,6 +174,11 @@ PROFILES: dict[str, tuple[DataConfig, TrainingConfig, str]] = {
         "ViT-B-16",
     ),
 }  # fmt: skip
+
+
+def setting_folder(setting: str) -> str:
+    """A setting's name as that of a folder: "CPS-to-W" for "CPS->W", "W_without_print" for "W without print"."""
+    return setting.replace("->", "-to-").replace(" ", "_")
 
 
 def find_setting(protocol: str, name: str) -> Setting:
@@ -258,8 +264,10 @@ def _one_name(data: dict[str, Any]) -> dict[str, Any]:
     return data | {"root": str(Path(root).resolve())} if isinstance(root, str | Path) else data
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str) -> "torch.device":
     """The device that "auto" stands for here, or the one named. Raises `ValueError` if it is not available."""
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
