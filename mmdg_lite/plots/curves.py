@@ -19,7 +19,7 @@ from mmdg_lite.metrics import threshold_at_eer
 from mmdg_lite.plots.panels import MARKERS, colours, panel_grid, panels
 from mmdg_lite.plots.style import new_figure, save, styled
 from mmdg_lite.results.calibration import risk_coverage
-from mmdg_lite.results.cells import POINTS, select
+from mmdg_lite.results.cells import select
 from mmdg_lite.results.tables import AVERAGE, aggregate, display_name, in_order
 from mmdg_lite.runs.scores import Scores
 
@@ -127,8 +127,7 @@ def hter_by_target(frame: pd.DataFrame, *, protocol: str = "P1", metric: str = "
     seeds = seeds.assign(name=seeds["method"].map(display_name), points=100 * seeds[metric])
     average = cells[cells["column"] == AVERAGE].set_index("name")["mean"]
     divided = panels([display_name(method) for method in in_order(cells["method"])])
-    size = (7.2, 3.2) if len(divided) == 1 else (5.4, 3.0)
-    figure, grid = panel_grid(len(divided), size, columns=2)
+    figure, grid = panel_grid(len(divided), (8.6, 3.2 if len(divided) == 1 else 2.5), columns=1)
     better = "highest" if metric == "auc" else "lowest"
     for axes, (title, names) in zip(grid, divided, strict=True):
         palette, step = colours(names), 0.8 / len(names)
@@ -150,11 +149,9 @@ def hter_by_target(frame: pd.DataFrame, *, protocol: str = "P1", metric: str = "
         best = (in_panel.idxmax() if metric == "auc" else in_panel.idxmin()) if len(in_panel) else ""
         said = f"{better} on average: {best}, {100 * in_panel[best]:.1f} %" if best else ""
         axes.set(title=": ".join(part for part in (title, said) if part), xlabel="", ylim=(0, None))
-        axes.set_ylabel(f"{POINTS[metric]}, %" if len(divided) == 1 else f"{metric.upper().split('_')[0]}, %")
+        axes.set_ylabel(f"{metric.upper().replace('_AT_EER', ' at equal error')}, %")
         axes.grid(axis="x", visible=False)
-        axes.legend(ncols=2, loc="lower left")
-    if len(divided) > 1:
-        figure.suptitle(f"{POINTS[metric]} on each unseen domain; in every panel, {better} is best")
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -163,7 +160,8 @@ def _curves(
 ) -> tuple[Figure, list[Axes]]:
     """Square panels with a curve for each name of `order`; a panel's title names the one whose value is the lowest."""
     divided = panels(order)
-    figure, grid = panel_grid(len(divided), (4.6, 4.4), columns=2)
+    size = 4.6 if len(divided) == 1 else 3.9
+    figure, grid = panel_grid(len(divided), (size, size), columns=3)
     for axes, (title, names) in zip(grid, divided, strict=True):
         if diagonal is not None:
             axes.plot(*diagonal[:2], color="0.7", linewidth=1, label=diagonal[2])
