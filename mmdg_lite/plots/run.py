@@ -19,7 +19,7 @@ from mmdg_lite.modality import CLIP_MEAN, CLIP_STD, MODALITIES
 from mmdg_lite.plots.curves import score_histogram
 from mmdg_lite.plots.faces import contact_sheet
 from mmdg_lite.plots.style import new_figure, styled
-from mmdg_lite.plots.training import EVERY, picture
+from mmdg_lite.plots.training import OF_ONE_RUN, picture
 from mmdg_lite.results.collect import read_history
 from mmdg_lite.results.one_run import test_lists, threshold, validations
 from mmdg_lite.runs.config import RunConfig
@@ -99,7 +99,7 @@ def learning(run: str | Path) -> Figure:
         return choice(run)
     config, _ = read_run(Path(run))
     name = f"{config['setting']}, seed {config['seed']}"
-    return picture({name: history}, window=max(1, len(history) // 40), panels=EVERY)
+    return picture({name: history}, window=max(1, len(history) // 40), panels=OF_ONE_RUN)
 
 
 @styled
@@ -118,7 +118,8 @@ def choice(run: str | Path) -> Figure:
         axes.plot(looks[axis], values, color="black", marker=".")
         kept = looks["kept"]
         axes.plot(looks[axis][kept], values[kept], "o", color="#E69F00", markersize=9, label="kept")
-        axes.set(title=title, xlabel=axis, xscale="log" if axis == "strength" else "linear", ylim=(0, None))
+        axes.set(title=title, xlabel=axis, xscale="log" if axis == "strength" else "linear")
+        axes.set_ylim(0, 1.12 * values.max())
     axes.legend()
     return figure
 

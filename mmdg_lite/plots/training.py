@@ -65,7 +65,7 @@ def picture(
         raise ValueError(f"the window is {window}: choose 1 logged step or more")
     shown = [PANELS[name] for name in panels if any(_recorded(h, PANELS[name].prefix) for h in histories.values())]
     width = 7.2 if len(histories) == 1 else min(3.3 * len(histories) + 0.72, 12)
-    height = 1.7 * len(shown) + 0.6
+    height = (1.3 if len(histories) == 1 else 1.7) * len(shown) + 0.6
     figure = new_figure((width, height))
     figure.set_layout_engine("none")
     edges = {"left": 1.12 / width, "right": 0.98, "top": 1 - 0.5 / height, "bottom": 0.5 / height}
@@ -135,6 +135,8 @@ def _lines(prefix: str, *, log: bool = False) -> Draw:
             axes.plot(history["step"], _smoothed(head, window), color="black", linewidth=1, label="head")
         if log:
             axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
 
     return draw
 
@@ -166,4 +168,5 @@ PANELS: dict[str, Panel] = {
     "conflicts": Panel("conflict_rate", "conflicts,\nshare of pairs", _conflicts),
     "gradients": Panel("gradient_norm_", "gradient norm,\nno unit", _lines("gradient_norm_", log=True)),
 }
-EVERY = tuple(PANELS)
+OF_ONE_RUN = ("loss", "fastest", "certainty", "conflicts", "gradients")
+"""Panels that show one run; the averages differ little from the losses."""

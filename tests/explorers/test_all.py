@@ -201,7 +201,7 @@ class TestTrainingViewer:
 
     def test_a_quantity_that_no_run_has_takes_no_row(self):
         assert len(training_module.picture({"a": history(conflicts=False)}).axes) == 2
-        assert len(training_module.picture({"a": history()}, panels=training_module.EVERY).axes) == 4
+        assert len(training_module.picture({"a": history()}, panels=tuple(training_module.PANELS)).axes) == 4
 
     def test_reads_run_folders_and_refuses_fitted_ones(self, make_run, tmp_path):
         run = make_run(method="fusion")
