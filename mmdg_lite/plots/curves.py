@@ -152,7 +152,7 @@ def hter_by_target(frame: pd.DataFrame, *, protocol: str = "P1", metric: str = "
             axes.errorbar(x, mean, yerr=bars, fmt=marker, color=palette[name], capsize=2, label=name)
         in_panel = average.reindex(names).dropna()
         best = (in_panel.idxmax() if metric == "auc" else in_panel.idxmin()) if len(in_panel) else ""
-        said = f"{better} on average: {best}, {100 * in_panel[best]:.1f} %" if best else ""
+        said = f"{best} is {better} on average, {100 * in_panel[best]:.1f} %" if best else ""
         axes.set(title=": ".join(part for part in (title, said) if part), xlabel="", ylim=(0, None))
         axes.set_ylabel(f"{metric.upper().replace('_AT_EER', ' at equal error')}, %")
         axes.grid(axis="x", visible=False)
@@ -170,9 +170,9 @@ def _curves(
     for axes, (title, names) in zip(grid, divided, strict=True):
         if diagonal is not None:
             axes.plot(*diagonal[:2], color="0.7", linewidth=1, label=diagonal[2])
-        for name, colour in colours(names).items():
-            if name in names:
-                draw(axes, name, colour)
-        said = f"{best}: {min(names, key=order.__getitem__)}" if len(names) > 1 else ""
-        axes.set_title(": ".join(part for part in (title, said) if part))
+        palette = colours(names)
+        for name in names:
+            draw(axes, name, palette[name])
+        said = f"{min(names, key=order.__getitem__)} has the {best}" if len(names) > 1 else ""
+        axes.set_title("\n".join(part for part in (title, said) if part), fontsize="medium" if len(grid) == 1 else "small")
     return figure, grid

@@ -101,7 +101,7 @@ def test_hter_by_target_draws_means_intervals_and_seeds(make_run, tmp_path):
     assert set(np.round(100 * frame["hter"], 9)) <= set(np.round(dots.astype(float), 9))
     bars = axes.containers[0].lines[2][0].get_segments()
     assert all(bar[0][1] <= point <= bar[1][1] for bar, point in zip(bars, points, strict=True))
-    assert axes.get_title(loc="left") == f"lowest on average: Plain fusion, {points[2]:.1f} %"
+    assert axes.get_title(loc="left") == f"Plain fusion is lowest on average, {points[2]:.1f} %"
 
 
 def test_more_than_five_methods_are_divided_among_panels(make_run, tmp_path):
