@@ -35,9 +35,9 @@ def by_steps(folder: str | Path, *, faces: int) -> Figure:
         hues = colours(sorted(set(table["method"])))
         for method, part in table.groupby("method"):
             lines = part.pivot_table(index="steps", columns=["setting", "seed"], values=column)
-            axes.plot(lines.index, lines, color=hues[method], linewidth=0.8, alpha=0.5)
+            axes.plot(lines.index, lines, color=hues[str(method)], linewidth=0.8, alpha=0.5)
             mean = lines.dropna(axis=1).mean(axis=1)
-            axes.plot(mean.index, mean, color=hues[method], marker=".", linewidth=2, label=method)
+            axes.plot(mean.index, mean, color=hues[str(method)], marker=".", linewidth=2, label=method)
         axes.set(title=title, xlabel="steps", xscale="log", ylim=(0, None))
         axes.set_xticks(sorted(set(table["steps"])), [str(steps) for steps in sorted(set(table["steps"]))])
         axes.minorticks_off()

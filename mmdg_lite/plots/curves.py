@@ -130,7 +130,8 @@ def hter_by_target(frame: pd.DataFrame, *, protocol: str = "P1", metric: str = "
     columns = [c for c in dict.fromkeys(cells["column"]) if c != AVERAGE] + [AVERAGE]
     seeds = select(frame, protocol)
     seeds = seeds.assign(name=seeds["method"].map(display_name), points=100 * seeds[metric])
-    average = cells[cells["column"] == AVERAGE].set_index("name")["mean"]
+    averages = cells[cells["column"] == AVERAGE]
+    average = dict(zip(averages["name"], 100 * averages["mean"], strict=True))
     divided = panels([display_name(method) for method in in_order(cells["method"])])
     figure, grid = panel_grid(len(divided), (8.6, 3.2 if len(divided) == 1 else 2.5), columns=1)
     better = "highest" if metric == "auc" else "lowest"
@@ -150,9 +151,9 @@ def hter_by_target(frame: pd.DataFrame, *, protocol: str = "P1", metric: str = "
                 bars = np.abs(np.stack([mean - 100 * mine["low"], 100 * mine["high"] - mean]))
             marker = "P" if palette[name] == "black" else MARKERS[k % len(MARKERS)]
             axes.errorbar(x, mean, yerr=bars, fmt=marker, color=palette[name], capsize=2, label=name)
-        in_panel = average.reindex(names).dropna()
-        best = (in_panel.idxmax() if metric == "auc" else in_panel.idxmin()) if len(in_panel) else ""
-        said = f"{best} is {better} on average, {100 * in_panel[best]:.1f} %" if best else ""
+        known = sorted((name for name in names if name in average), key=average.__getitem__)
+        best = known[-1 if metric == "auc" else 0] if known else ""
+        said = f"{best} is {better} on average, {average[best]:.1f} %" if best else ""
         axes.set(title=": ".join(part for part in (title, said) if part), xlabel="", ylim=(0, None))
         axes.set_ylabel(f"{metric.upper().replace('_AT_EER', ' at equal error')}, %")
         axes.grid(axis="x", visible=False)
@@ -174,5 +175,7 @@ def _curves(
         for name in names:
             draw(axes, name, palette[name])
         said = f"{min(names, key=order.__getitem__)} has the {best}" if len(names) > 1 else ""
-        axes.set_title("\n".join(part for part in (title, said) if part), fontsize="medium" if len(grid) == 1 else "small")
+        axes.set_title(
+            "\n".join(part for part in (title, said) if part), fontsize="medium" if len(grid) == 1 else "small"
+        )
     return figure, grid

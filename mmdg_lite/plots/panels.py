@@ -68,4 +68,6 @@ def _divided(title: str, members: list[str]) -> list[tuple[str, list[str]]]:
     parts = math.ceil(len(members) / (MOST - 1))
     size = math.ceil(len(members) / parts) if parts else 1
     divided = [members[start : start + size] for start in range(0, len(members), size)]
-    return [(f"{title}, {number} of {parts}" if parts > 1 else title, part) for number, part in enumerate(divided, start=1)]
+    if parts < 2:
+        return [(title, part) for part in divided]
+    return [(f"{title}, {number} of {parts}", part) for number, part in enumerate(divided, start=1)]
