@@ -41,7 +41,7 @@ def roc(curves: Mapping[str, Scores]) -> Figure:
         axes.plot(far, accepted, color=colour, label=f"{name} (AUC {100 * metrics.auc:.1f} %)")
         axes.plot(metrics.eer, 1 - metrics.eer, "o", color=colour)
 
-    chance = ([0, 1], [0, 1], "chance")
+    chance = ([0.0, 1.0], [0.0, 1.0], "chance")
     auc = {name: 100 * scores.metrics().auc for name, scores in curves.items()}
     figure, grid = _curves(draw, chance, "largest AUC", {name: -value for name, value in auc.items()})
     for axes in grid:
