@@ -1,17 +1,27 @@
-"""How the modalities balanced in several runs: loss averages, the fastest modality, conflicts and gradient norms."""
+"""How the modalities balanced in one run or several: losses, the fastest modality, conflicts, certainty, gradients."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.modality import MODALITIES
 from mmdg_lite.plots.style import COLOURS, LINES, new_figure, styled
 from mmdg_lite.results.collect import read_history
 
-Panel = tuple[str, Callable[[Axes, pd.DataFrame, int], None]]
+Draw = Callable[[Axes, pd.DataFrame, int], None]
+"""Draws a training's lines, smoothed over a window of so many of them."""
+
+
+class Panel(NamedTuple):
+    """A row of the figure: what its columns' names begin with, its label, and how it is drawn."""
+
+    prefix: str
+    label: str
+    draw: Draw
 
 
 def histories(runs: Mapping[str, str | Path]) -> dict[str, pd.DataFrame]:
@@ -33,32 +43,49 @@ def find_runs(root: str | Path) -> dict[str, Path]:
 
 
 @styled
-def picture(histories: Mapping[str, pd.DataFrame], *, window: int = 1) -> Figure:
-    """A column per run; rows are loss averages, the fastest modality, the conflict rate and gradient norms over steps.
+def picture(
+    histories: Mapping[str, pd.DataFrame],
+    *,
+    window: int = 1,
+    panels: Sequence[str] = ("average", "fastest", "conflicts", "gradients"),
+) -> Figure:
+    """A column per run, a row per panel, over the steps of training.
 
-    `window`: logged steps that a running mean covers. Raises ValueError without any run, or for a window below 1.
+    Args:
+        histories: training lines of runs (`histories`) by the name to show them under.
+        window: logged steps that a running mean covers.
+        panels: names of `PANELS`. A panel that no run has numbers for is left out.
+
+    Raises:
+        ValueError: no run, or a window below 1.
     """
     if not histories:
         raise ValueError("choose at least one run")
     if window < 1:
         raise ValueError(f"the window is {window}: choose 1 logged step or more")
-    figure = new_figure((min(3.3 * len(histories) + 0.72, 12), 7.2))
+    shown = [PANELS[name] for name in panels if any(_recorded(h, PANELS[name].prefix) for h in histories.values())]
+    width = 7.2 if len(histories) == 1 else min(3.3 * len(histories) + 0.72, 12)
+    height = (1.3 if len(histories) == 1 else 1.7) * len(shown) + 0.6
+    figure = new_figure((width, height))
     figure.set_layout_engine("none")
-    edges = {"left": 1.12 / figure.get_figwidth(), "right": 0.98, "top": 0.92, "bottom": 0.07}
+    edges = {"left": 1.12 / width, "right": 0.98, "top": 1 - 0.5 / height, "bottom": 0.5 / height}
     spaces = edges | {"hspace": 0.18, "wspace": 0.08}
-    grid = figure.subplots(len(PANELS), len(histories), squeeze=False, sharex="col", sharey="row", gridspec_kw=spaces)
+    grid = figure.subplots(len(shown), len(histories), squeeze=False, sharex="col", sharey="row", gridspec_kw=spaces)
     for column, (name, history) in enumerate(histories.items()):
-        for row, (label, draw_panel) in enumerate(PANELS):
+        for row, panel in enumerate(shown):
             axes = grid[row, column]
-            draw_panel(axes, history, window)
+            if _recorded(history, panel.prefix):
+                panel.draw(axes, history, window)
+            else:
+                _not_recorded(axes)
             if column == 0:
                 axes.tick_params(axis="y", which="both", labelsize=7)
-                axes.set_ylabel(label, fontsize="small")
+                axes.set_ylabel(panel.label, fontsize="small")
                 axes.yaxis.set_label_coords(-0.75 / axes.get_window_extent().width * figure.dpi, 0.5)
         grid[0, column].set_title(name, fontsize="small")
         grid[-1, column].set_xlabel("step")
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, ncols=3, loc="upper right", handlelength=1.8, fontsize="small")
+    figure.legend(handles, labels, ncols=4, loc="upper right", handlelength=1.8, fontsize="small")
     return figure
 
 
@@ -90,24 +117,28 @@ def _column(history: pd.DataFrame, name: str) -> pd.Series:
     return pd.to_numeric(values)
 
 
+def _recorded(history: pd.DataFrame, prefix: str) -> bool:
+    """Whether any column that begins so has a value."""
+    return bool(history.filter(regex=f"^{prefix}").notna().any(axis=None))
+
+
 def _smoothed(values: pd.Series, window: int) -> pd.Series:
     return values.rolling(window, min_periods=1).mean()
 
 
-def _lines(prefix: str, *, log: bool) -> Callable[[Axes, pd.DataFrame, int], None]:
-    def panel(axes: Axes, history: pd.DataFrame, window: int) -> None:
-        columns = {m.value: _column(history, f"{prefix}{m.value}") for m in MODALITIES}
-        if all(values.isna().all() for values in columns.values()):
-            _not_recorded(axes)
-            return
-        for name, values in columns.items():
-            axes.plot(
-                history["step"], _smoothed(values, window), LINES[name], color=COLOURS[name], label=Modality(name).title
-            )
+def _lines(prefix: str, *, log: bool = False) -> Draw:
+    def draw(axes: Axes, history: pd.DataFrame, window: int) -> None:
+        for m in MODALITIES:
+            values = _smoothed(_column(history, f"{prefix}{m.value}"), window)
+            axes.plot(history["step"], values, LINES[m.value], color=COLOURS[m.value], label=m.title)
+        if (head := _column(history, f"{prefix}total")).notna().any():
+            axes.plot(history["step"], _smoothed(head, window), color="black", linewidth=1, label="head")
         if log:
             axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
 
-    return panel
+    return draw
 
 
 def _fastest(axes: Axes, history: pd.DataFrame, window: int) -> None:
@@ -119,11 +150,7 @@ def _fastest(axes: Axes, history: pd.DataFrame, window: int) -> None:
 
 
 def _conflicts(axes: Axes, history: pd.DataFrame, window: int) -> None:
-    rates = _column(history, "conflict_rate")
-    if rates.isna().all():
-        _not_recorded(axes)
-        return
-    axes.plot(history["step"], _smoothed(rates, window), color="black")
+    axes.plot(history["step"], _smoothed(_column(history, "conflict_rate"), window), color="black")
     axes.set_ylim(0, 1)
 
 
@@ -133,9 +160,13 @@ def _not_recorded(axes: Axes) -> None:
     )
 
 
-PANELS: tuple[Panel, ...] = (
-    ("loss average,\nnats", _lines("average_", log=False)),
-    ("fastest", _fastest),
-    ("conflicts,\nshare of pairs", _conflicts),
-    ("gradient norm,\nno unit", _lines("gradient_norm_", log=True)),
-)
+PANELS: dict[str, Panel] = {
+    "loss": Panel("loss_", "loss,\nnats", _lines("loss_")),
+    "average": Panel("average_", "loss average,\nnats", _lines("average_")),
+    "fastest": Panel("fastest", "fastest", _fastest),
+    "certainty": Panel("certainty_", "mean\ncertainty", _lines("certainty_")),
+    "conflicts": Panel("conflict_rate", "conflicts,\nshare of pairs", _conflicts),
+    "gradients": Panel("gradient_norm_", "gradient norm,\nno unit", _lines("gradient_norm_", log=True)),
+}
+OF_ONE_RUN = ("loss", "fastest", "certainty", "conflicts", "gradients")
+"""Panels that show one run; the averages differ little from the losses."""

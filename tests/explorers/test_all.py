@@ -199,6 +199,10 @@ class TestTrainingViewer:
         np.testing.assert_allclose(first[:3], [1, (1 + 1 / 2) / 2, (1 + 1 / 2 + 1 / 3) / 3])
         assert any("not recorded" in text.get_text() for text in figure.axes[5].texts)
 
+    def test_a_quantity_that_no_run_has_takes_no_row(self):
+        assert len(training_module.picture({"a": history(conflicts=False)}).axes) == 2
+        assert len(training_module.picture({"a": history()}, panels=tuple(training_module.PANELS)).axes) == 4
+
     def test_reads_run_folders_and_refuses_fitted_ones(self, make_run, tmp_path):
         run = make_run(method="fusion")
         assert list(training_module.find_runs(tmp_path)) == [run.relative_to(tmp_path).as_posix()]
