@@ -79,9 +79,9 @@ def _curves(axes: Axes, losses: Mapping[str, Array]) -> None:
     for (_, of), line in zip(losses.items(), RULE_LINES, strict=False):
         for m in MODALITIES:
             axes.plot(of[:, m.index], linestyle=line, color=COLOURS[m.value], linewidth=1.4)
-    axes.set_ylim(0, None)
+    axes.set_ylim(0, 3)
     axes.tick_params(labelsize=8)
-    axes.set_title("loss above its floor, by step", fontsize="small")
+    axes.set_title("loss above its floor, nats, by step", fontsize="small")
 
 
 def strip(axes: Axes, holders: Sequence[Modality | None]) -> None:

@@ -32,17 +32,16 @@ class Training(Protocol):
 def trainings(
     found: Mapping[str, Training], *, before: Mapping[str, Training] | None = None, reveal: bool = True
 ) -> Figure:
-    """One or two trainings by rule.
+    """One or two trainings by rule, on fixed axes, so that pictures can be compared; the first steps may leave them.
 
     before: earlier ones, whose gaps are drawn faintly. reveal: False shows the first training alone, for a prediction.
     """
     figure = new_figure((9.4, 4.0))
     figure.set_layout_engine("none")
-    top = 1.05 * max(float(t.losses.max()) for t in found.values())
     for place, (name, training) in enumerate(found.items()):
         axes = figure.add_axes((0.06 + 0.33 * place, 0.42, 0.26, 0.48))
         axes.set_title(f"training losses under {name}, nats", fontsize="small")
-        axes.set(ylim=(0, top), xlim=(0, len(training.losses)))
+        axes.set(ylim=(0, 1), xlim=(0, len(training.losses)))
         axes.tick_params(labelsize=8)
         below = figure.add_axes((0.06 + 0.33 * place, 0.20, 0.26, 0.07))
         if place and not reveal:
@@ -61,7 +60,7 @@ def trainings(
     shown = list(found.items()) if reveal else list(found.items())[:1]
     for (name, training), line, grey in zip(shown, RULE_LINES, RULE_GREYS, strict=False):
         gaps.plot(np.ptp(training.losses, axis=1), linestyle=line, color=grey, label=name)
-    gaps.set(ylim=(0, None))
+    gaps.set(ylim=(0, 0.4))
     gaps.tick_params(labelsize=8)
     gaps.set_title("slowest minus fastest loss, nats", fontsize="small")
     gaps.legend(fontsize=8)

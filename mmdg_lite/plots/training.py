@@ -159,7 +159,7 @@ def _not_recorded(axes: Axes) -> None:
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.tick_params(left=False, labelleft=False)
+    axes.tick_params(which="both", left=False, labelleft=False, bottom=False)
     axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", va="center", fontsize=8, color="0.5")
 
 

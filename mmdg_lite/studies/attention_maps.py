@@ -45,15 +45,23 @@ def with_attention(model: MMDGPlusPlus, batch: Batch) -> tuple[Output, Tensor]:
 
 def _received(adapter: CrossAdapter, receiver: Tensor, sender: Tensor) -> Tensor:
     """Attention on each of the receiver's tokens, B x N, from both sides' layer-normalised tokens B x N x C."""
-    attention = cast(CertaintyAttention, adapter.attention)
     a = adapter.norm_receiver(quick_gelu(adapter.down_receiver(receiver)))  # B x N x d
     b = adapter.norm_sender(quick_gelu(adapter.down_sender(sender)))  # B x N x d
-    query_b, query_a = attention.query_sender(b), attention.query_receiver(a)
+    return attention_on_tokens(cast(CertaintyAttention, adapter.attention), b, a)
+
+
+def attention_on_tokens(attention: CertaintyAttention, sender: Tensor, receiver: Tensor) -> Tensor:
+    """Mean over queries and heads of the attention weights on each of the receiver's tokens, B x N.
+
+    `sender`, `receiver`: B x N x d, what the attention's `forward` takes.
+    """
+    query_b, query_a = attention.query_sender(sender), attention.query_receiver(receiver)
     query, _ = attention.choose(
         (attention.mean_sender(query_b), attention.log_variance_sender(query_b)),
         (attention.mean_receiver(query_a), attention.log_variance_receiver(query_a)),
     )
-    q, k = (rearrange(x, "b n (heads e) -> b heads n e", heads=attention.heads) for x in (query, attention.key(a)))
+    heads = attention.heads
+    q, k = (rearrange(x, "b n (heads e) -> b heads n e", heads=heads) for x in (query, attention.key(receiver)))
     weights = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(dim=-1)  # B x heads x N x N
     return weights.mean(dim=(1, 2))
 
