@@ -114,7 +114,8 @@ class Explorer:
     def _laid_out(self, rows: Sequence[Sequence[Any]] | None) -> Any:
         names = list(self.controls)
         rows = rows or [names[start : start + 3] for start in range(0, len(names), 3)]
-        lines = [ipywidgets.HBox([self.controls[x] if isinstance(x, str) else x for x in row]) for row in rows]
+        self.rows = [[self.controls[x] if isinstance(x, str) else x for x in row] for row in rows]
+        lines: list[Any] = [ipywidgets.HBox(row) for row in self.rows]
         tools: list[Any] = []
         if self.presets:
             self._chooser = choice("try", [("choose a question", ""), *((n, n) for n in self.presets)], "", width=330)
@@ -141,6 +142,20 @@ class Explorer:
     def values(self) -> dict[str, Any]:
         """The controls' values by name."""
         return {name: control.value for name, control in self.controls.items()}
+
+    def drawn(self) -> Drawn:
+        """The present picture. Raises ValueError with the error that is shown in its place."""
+        if self._drawn is None:
+            raise ValueError(f"the explorer shows no picture, but: {self.words}")
+        return self._drawn
+
+    def figure(self) -> Figure:
+        """The present picture's figure."""
+        return self.drawn().figure
+
+    def state(self) -> Any:
+        """The present picture's `Drawn.state`."""
+        return self.drawn().state
 
     def set(self, **values: Any) -> None:
         """Move controls, and draw once. Raises KeyError for a name that no control has."""

@@ -45,4 +45,4 @@ def draw(
             read |= {run: histories({method: run})[method]}
         chosen[method] = read[run]
     title = ", ".join(part for part in (setting, seed) if part)
-    return Drawn(figure=picture(chosen, window=window, title=title), words=description(chosen))
+    return Drawn(figure=picture(chosen, window=window, title=title), words=description(chosen), state=chosen)

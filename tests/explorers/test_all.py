@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from IPython.utils.capture import capture_output
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -22,6 +21,7 @@ from mmdg_lite.explorers import balance as balance_explorer
 from mmdg_lite.explorers import imbalance as imbalance_lab
 from mmdg_lite.explorers import landscape as landscape_explorer
 from mmdg_lite.explorers import regrad as regrad_explorer
+from mmdg_lite.explorers import shell
 from mmdg_lite.explorers import training as training_viewer
 from mmdg_lite.explorers.shell import Drawn, Explorer, Preset, one_thread, slider
 from mmdg_lite.modality import MODALITIES, Modality
@@ -116,7 +116,8 @@ class TestReGradExplorer:
 
         agree, conflict = result("all agree"), result("conflict")
         own = agree.situation.gradients[0]
-        assert np.cross(own, agree.results["ReGrad"]) == pytest.approx(0, abs=1e-9)
+        x, y = agree.results["ReGrad"]
+        assert own[0] * y - own[1] * x == pytest.approx(0, abs=1e-9)
         assert agree.results["ReGrad"] @ own > 1
         assert conflict.against("plain sum") == [Modality.RGB] and conflict.against("ReGrad") == [Modality.INFRARED]
         kept = [float(np.linalg.norm(result(name).parts[0].kept)) for name in ("89 degrees", "91 degrees")]
@@ -176,7 +177,7 @@ class TestLandscapeExplorer:
         explorer.choose("three equal bowls")
         assert "hidden" in explorer.words
         explorer.reveal()
-        paths = explorer._drawn.state
+        paths = explorer.state()
         assert list(paths) == ["plain sum", "ReGrad"]
         assert all(len(path) == landscape_explorer.STEPS + 1 for path in paths.values())
         np.testing.assert_allclose(paths["plain sum"][-1], [0, 0], atol=1e-6)
@@ -193,7 +194,7 @@ class TestImbalanceLab:
         explorer.reveal()
         knobs = imbalance.Knobs(scale=(0.3, 1.0, 3.0))
         expected = imbalance.train(data, "regrad", knobs, steps=imbalance_lab.STEPS)
-        np.testing.assert_array_equal(explorer._drawn.state["ReGrad"].losses, expected.losses)
+        np.testing.assert_array_equal(explorer.state()["ReGrad"].losses, expected.losses)
         assert f"{expected.gap:.3f}" in explorer.words
 
 
@@ -376,15 +377,17 @@ class TestShell:
         figure.subplots().plot([0, x])
         return Drawn(figure=figure, words=f'x is "{x}"')
 
-    def test_is_shown_live_and_as_a_picture_for_files_without_a_kernel(self, capsys):
-        with capture_output() as captured:
-            Explorer(self.draw, {"x": slider("x", 1.0, -1, 2, 0.5)})._ipython_display_()
-        live, static = captured.outputs
-        assert set(live.data) == {WIDGET, "text/plain"}
-        assert set(static.data) == {"image/png", "text/plain"}
-        assert static.data["text/plain"] == 'x is "1.0"' == static.metadata["image/png"]["alt"]
-        assert static.metadata["image/png"]["width"] == 100  # CSS pixels of an inch, of which the PNG has twice as many
-        picture = Image.open(io.BytesIO(base64.b64decode(static.data["image/png"])))
+    def test_is_shown_live_and_as_a_picture_for_files_without_a_kernel(self, monkeypatch):
+        shown = []
+        monkeypatch.setattr(shell, "display", lambda data, **more: shown.append((data, more)))
+        Explorer(self.draw, {"x": slider("x", 1.0, -1, 2, 0.5)})._ipython_display_()
+        (live, _), (static, more) = shown
+        assert set(live) == {WIDGET, "text/plain"}
+        assert set(static) == {"image/png", "text/plain"}
+        # CSS pixels of an inch, of which the PNG has twice as many
+        assert more["metadata"]["image/png"] == {"alt": 'x is "1.0"', "width": 100}
+        assert static["text/plain"] == 'x is "1.0"'
+        picture = Image.open(io.BytesIO(base64.b64decode(static["image/png"])))
         assert picture.size == (200, 200)
 
     def test_alternative_text_is_escaped_and_every_exception_is_shown(self):
@@ -483,6 +486,13 @@ class TestShell:
 
 
 class TestModalityBalance:
+    def test_the_first_faces_are_a_measurement_of_their_own(self, shipped):
+        long, short = (modality_balance.measure(shipped, "W", n, 5) for n in (40, 32))
+        first = modality_balance.first_faces(long, 32)
+        np.testing.assert_array_equal(first.labels, short.labels)
+        for coalition in COALITIONS:
+            np.testing.assert_allclose(first.scores[coalition], short.scores[coalition], atol=1e-5)
+
     def test_degraded_goes_from_the_domains_own_to_the_worst(self):
         own = DOMAINS["W"].sensors
         assert modality_balance.degraded("W", Modality.DEPTH, 0) == {
