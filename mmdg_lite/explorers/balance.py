@@ -6,7 +6,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from mmdg_lite.data.renderer.sensors import SensorProfile
 from mmdg_lite.data.synthetic import Faces, render
 from mmdg_lite.explorers.shell import Drawn, Preset
 from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.models.builder import MMDGPlusPlus
 from mmdg_lite.plots.balance import Along, picture
 from mmdg_lite.plots.faces import token_map
 from mmdg_lite.studies.attention_maps import receivers_mean, with_attention
@@ -136,7 +137,7 @@ def look(
     samples = every_coalition(ArrayDataset.from_faces(faces, domain=domain, split="free").read([0]))
     batch = make_batch(samples, source_domains=shipped.sources)
     with torch.inference_mode():
-        output, received = with_attention(shipped.model, to_device(dict(batch), shipped.device))
+        output, received = with_attention(cast(MMDGPlusPlus, shipped.model), to_device(dict(batch), shipped.device))
     row = COALITIONS.index(frozenset(present))
     r, d, i = output.modality_scores()[row].tolist()
     certainty, attention = (

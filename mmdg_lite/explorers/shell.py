@@ -119,7 +119,7 @@ class Explorer:
         tools: list[Any] = []
         if self.presets:
             self._chooser = choice("try", [("choose a question", ""), *((n, n) for n in self.presets)], "", width=330)
-            self._chooser.observe(lambda change: change["new"] and self.choose(change["new"]), names="value")
+            self._chooser.observe(self._chosen, names="value")
             self._look = button("look", "Show the answer to the question", self.reveal)
             self._look.disabled = True
             tools += [self._chooser, self._look]
@@ -165,11 +165,16 @@ class Explorer:
     def choose(self, name: str) -> None:
         """Set the controls to a preset, counted from the start, and ask its question; the answer waits for `reveal`."""
         self.preset, self.revealed = self.presets[name], False
+        self.held = True  # until `_move` has moved everything
         self._chooser.value = name
         self._look.disabled = False
         self._move({**self.start, **self.preset.values})
         self._question.value = f"<b>{html.escape(self.preset.question)}</b> Predict first, then press <i>look</i>."
         self.update()
+
+    def _chosen(self, change: Mapping[str, Any]) -> None:
+        if change["new"] and not self.held:
+            self.choose(change["new"])
 
     def reveal(self) -> None:
         """Reveal the answer of the chosen preset."""

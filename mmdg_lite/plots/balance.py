@@ -1,7 +1,7 @@
 """The attack lab's picture: a face's images, certainty and attention; scores, Shapley values, coalitions, one knob."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -124,6 +124,7 @@ def _certainty(figure: Figure, box: Box, values: Map, limits: tuple[float, float
     axes = figure.add_axes(box)
     if _is_nothing(axes, values):
         return
+    assert values is not None
     drawn = axes.imshow(values, vmin=limits[0], vmax=limits[1])
     axes.set_title(f"U as receiver: {np.mean(values):.3f}", fontsize=7.5, pad=3)
     if not any(a.get_label() == "scale" for a in figure.axes):
@@ -184,7 +185,7 @@ def _coalitions(axes: Axes, seen: Shown) -> None:
     for place, name in enumerate(("", *NAMES)):
         score = by_name[name] if name else PRIOR
         spoof = score < seen.threshold
-        frame = {"edgecolor": "black", "linewidth": 2.2 if name == now else 0.6}
+        frame: dict[str, Any] = {"edgecolor": "black", "linewidth": 2.2 if name == now else 0.6}
         axes.add_patch(Rectangle((place + 0.05, 0.05), 0.9, 0.9, facecolor="0.35" if spoof else "white", **frame))
         label = "\n".join((name or "nothing", f"{score:.2f}", "spoof" if spoof else "live"))
         axes.text(place + 0.5, 0.48, label, ha="center", va="center", fontsize=7, color="white" if spoof else "black")

@@ -1,6 +1,7 @@
 """The landscape explorer's picture: two rules' paths through three bowls, their losses, and who is the fastest."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.plots.style import COLOURS, new_figure, styled
 
 Array = NDArray[np.float64]
-RULE_LINES = ("-", (0, (4, 2)))  # the first rule's and the second's
+RULE_LINES: tuple[Any, Any] = ("-", (0, (4, 2)))  # the first rule's and the second's
 RULE_GREYS = ("black", "0.55")
 
 

@@ -111,10 +111,10 @@ def picture(comparison: Comparison, *, before: Comparison | None = None, reveal:
     if before is not None and reveal:
         _faint(plane, before)
     if reveal:
-        construction(plane, comparison, REACH, legend=False)
         names = [name for name in CHOSEN[1:] if name in comparison.results]
         for name, colour in zip(names, RESULT_COLOURS[1:], strict=False):
             _arrow(plane, _inside(comparison.results[name]), colour=colour, width=1.8)
+        construction(plane, comparison, REACH, legend=False)
     else:
         _gradients(plane, comparison)
     plane.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), xlabel="", ylabel="", aspect="equal")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -72,7 +73,8 @@ def picture(histories: Mapping[str, pd.DataFrame], *, window: int = 1, title: st
         grid[0, column].set_title(name, fontsize="small")
         grid[-1, column].set_xlabel("step", fontsize=8, labelpad=1)
         grid[-1, column].tick_params(labelbottom=True)
-    handles = [Line2D([], [], linestyle=LINES[m.value], color=COLOURS[m.value], label=m.title) for m in MODALITIES]
+    looks: list[dict[str, Any]] = [{"linestyle": LINES[m.value], "color": COLOURS[m.value]} for m in MODALITIES]
+    handles = [Line2D([], [], label=m.title, **look) for m, look in zip(MODALITIES, looks, strict=True)]
     figure.legend(handles=handles, ncols=3, loc="upper right", handlelength=1.8, fontsize="small")
     figure.text(0.012, 1 - 0.2 / tall, title, fontsize="small", weight="bold")
     return figure
