@@ -486,13 +486,6 @@ class TestShell:
 
 
 class TestModalityBalance:
-    def test_the_first_faces_are_a_measurement_of_their_own(self, shipped):
-        long, short = (modality_balance.measure(shipped, "W", n, 5) for n in (40, 32))
-        first = modality_balance.first_faces(long, 32)
-        np.testing.assert_array_equal(first.labels, short.labels)
-        for coalition in COALITIONS:
-            np.testing.assert_allclose(first.scores[coalition], short.scores[coalition], atol=1e-5)
-
     def test_degraded_goes_from_the_domains_own_to_the_worst(self):
         own = DOMAINS["W"].sensors
         assert modality_balance.degraded("W", Modality.DEPTH, 0) == {
@@ -510,6 +503,10 @@ class TestModalityBalance:
         curves = modality_balance.under_degradation(
             shipped, "W", measured["W"], seed=0, severities=(0.0, 1.0), rounds=5
         )
+        worst = modality_balance.measure(shipped, "W", 16, 0, knobs=modality_balance.degraded("W", Modality.DEPTH, 1))
+        expected = worst.shapley(rounds=1, rng=np.random.default_rng(0))["value"]
+        end = curves[(curves["severity"] == 1) & (curves["sensor"] == "depth")]["value"]
+        np.testing.assert_allclose(end, expected, atol=1e-6)
         start = curves[curves["severity"] == 0].groupby("modality", sort=False)["value"]
         assert (start.max() == start.min()).all()
         assert start.first().tolist() == pytest.approx(table["value"].tolist())
