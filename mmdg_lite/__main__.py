@@ -25,6 +25,7 @@ GROUPS: Mapping[str, tuple[Add, ...]] = {
         runs.add_archive,
     ),
     "learn and study": (
+        learn.add_minimal,
         learn.add_notebooks,
         learn.add_assignments,
         learn.add_uncertainty_study,

@@ -4,18 +4,18 @@ Throughout, the *receiver* is the modality whose tokens are being updated (its k
 modality that tells it where to look (its queries).
 """
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from mmdg_lite.draws import uniform
+from mmdg_lite.registry import Sampling, Suppression
 from mmdg_lite.released import Released, faults
 from mmdg_lite.speed.scalar_attention import attention
-from mmdg_lite.uncertainty import SAMPLING_METHODS, Sampling, certainty, gaussian_divergence, sample_moments
+from mmdg_lite.uncertainty import SAMPLING_METHODS, certainty, gaussian_divergence, sample_moments
 
-Suppression = Literal["query", "key"]
 SUPPRESSIONS: tuple[str, ...] = get_args(Suppression)
 
 Noise = tuple[Tensor, Tensor]

@@ -6,12 +6,12 @@ With these a checkpoint saved by the released code can be loaded: `model.load_st
 
 import re
 from collections.abc import Collection, Mapping
-
-import torch
-from open_clip.tokenizer import SimpleTokenizer
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from mmdg_lite.modality import MODALITIES
+
+if TYPE_CHECKING:  # names of faults are needed where models are not
+    from torch import Tensor
 
 LIVE_CLASS = 1
 """Where live stands among the released classes: spoof, live, spoof, spoof, spoof. Here it always comes first."""
@@ -56,7 +56,7 @@ WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_
 """Parts of a parameter's dotted name that DataParallel, torch.compile, FSDP and activation checkpointing put in."""
 
 
-def unwrapped(state: Mapping[str, Tensor], *, holders: Collection[str] = ()) -> dict[str, Tensor]:
+def unwrapped(state: Mapping[str, "Tensor"], *, holders: Collection[str] = ()) -> dict[str, "Tensor"]:
     """Parameters without what wrappers put into their names: `module.`, `_orig_mod.` and others anywhere, and the name
     of the attribute that held the model (`holders`) where all names start with it.
 
@@ -76,7 +76,7 @@ def class_order(classes: int) -> list[int]:
     return [LIVE_CLASS, *(c for c in range(classes) if c != LIVE_CLASS)]
 
 
-def convert_adapter_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def convert_adapter_state_dict(state: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
     """Parameters of one released adapter, renamed for `UAdapterPP` (or MMDG's for `UAdapter`).
 
     Also takes the released attention alone (its `cross_attention.` prefix left out), for `CertaintyAttention`.
@@ -87,7 +87,7 @@ def convert_adapter_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]
     return {_adapter_name(name): value for name, value in unwrapped(state).items()}
 
 
-def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def convert_state_dict(state: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
     """Parameters of a whole released MMDG++, renamed for `MMDGPlusPlus`; prompts reordered to live first.
 
     The released model shares one tensor between RGB's class token and CLIP's (D7); it is given under both names. What
@@ -107,7 +107,7 @@ def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return converted
 
 
-def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+def _unwrapped(state: Mapping[str, "Tensor"]) -> Mapping[str, "Tensor"]:
     """Parameters without wrappers' prefixes; the released model's own `model.`, for CLIP, stays."""
     plain = unwrapped(state)
     first = {name.partition(".")[0] for name in plain}
@@ -116,7 +116,7 @@ def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     return unwrapped(plain, holders=tuple(first)) if holder else plain
 
 
-def released_positions(token_ids: Tensor, context: int) -> Tensor:
+def released_positions(token_ids: "Tensor", context: int) -> "Tensor":
     """Where the released code puts the context vectors: the last `context` *words* counted as if each were one token.
 
     Wherever a word splits into several BPE tokens this is too early (D4).
@@ -128,6 +128,9 @@ def released_positions(token_ids: Tensor, context: int) -> Tensor:
     Returns:
         ... x context token indices.
     """
+    import torch
+    from open_clip.tokenizer import SimpleTokenizer
+
     tokenizer = SimpleTokenizer()
     ends_word = torch.zeros(tokenizer.vocab_size, dtype=torch.bool)
     ends_word[[i for token, i in tokenizer.encoder.items() if token.endswith("</w>") and token[0].isalnum()]] = True

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from mmdg_lite.draws import chi_square, normal, uniform
+from mmdg_lite.registry import Sampling
 
-Sampling = Literal["monte_carlo", "moments", "expected"]
 SAMPLING_METHODS: tuple[str, ...] = get_args(Sampling)
 
 

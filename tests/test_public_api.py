@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import mmdg_lite
-from mmdg_lite import _former_names
+from mmdg_lite import _former_names, registry
 
 STUB = Path(mmdg_lite.__file__).with_suffix(".pyi")
 HEAVY = {"torch", "open_clip", "matplotlib", "ipywidgets", "sklearn", "scipy", "pandas", "numpy"}
@@ -32,6 +32,20 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_a_name_loads_what_it_needs_and_no_more():
     assert not loaded_by("import mmdg_lite; mmdg_lite.MODALITIES; mmdg_lite.PROTOCOLS") & {"torch", "matplotlib"}
     assert "matplotlib" not in loaded_by("import mmdg_lite; mmdg_lite.MMDGPlusPlus")
+
+
+RESULTS = sorted(path.stem for path in STUB.parent.joinpath("results").glob("[a-z]*.py"))
+
+
+def test_results_are_read_without_torch():
+    names = ", ".join(f"mmdg_lite.results.{name}" for name in RESULTS)
+    assert not loaded_by(f"import {names}") & {"torch", "open_clip", "matplotlib", "seaborn", "ipywidgets"}
+
+
+@pytest.mark.parametrize("table", [registry.ARCHITECTURES, registry.WEIGHINGS], ids=["architectures", "rules"])
+def test_a_table_declares_the_names_that_its_home_enters(table):
+    table.load()
+    assert set(table) == set(table.own)
 
 
 def test_tab_shows_every_public_name_and_each_is_there():

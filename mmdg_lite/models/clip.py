@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -26,6 +26,7 @@ from mmdg_lite.configuration import ASSETS
 from mmdg_lite.modality import CLIP_MEAN, CLIP_STD
 from mmdg_lite.models.clip_weights import Activation, CheckpointError, read_clip, read_weights, untrained_rows
 from mmdg_lite.prompts import encode_embedded
+from mmdg_lite.registry import Normalisation
 
 __all__ = [
     "CENTRED",
@@ -43,9 +44,6 @@ __all__ = [
     "tokenize",
 ]
 
-Normalisation = Literal["clip", "centred"]
-"""How pixels 0..255 become a model's inputs: by CLIP's mean and deviation; or as (x - 127.5) / 128, which code of the
-same line of work uses for CLIP too (E3), so that checkpoints made with it expect it."""
 CENTRED = 127.5, 128.0
 """Offset and scale of pixels 0..255 under the normalisation "centred"."""
 

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mmdg_lite.configuration import ASSETS, write_bytes, write_text
+from mmdg_lite.registry import Activation
 from mmdg_lite.released import unwrapped
 
 TOKEN_TABLE = "token_embedding.weight"
@@ -28,7 +29,6 @@ FORMAT = "mmdg_lite compact CLIP, version 1"
 
 _TORCHSCRIPT_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 
-Activation = Literal["quick_gelu", "gelu"]
 """QuickGELU, x sigmoid(1.702 x), with which OpenAI trained; or the exact GELU, with which most others did."""
 
 HOLDERS = ("model", "net", "network", "clip", "clip_model", "backbone")

@@ -5,7 +5,6 @@ papers each method has a network of its own, all of it trained; see PEERS.md.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,35 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmdg_lite.modality import Modality
+from mmdg_lite.models.config import PeerConfig
 from mmdg_lite.models.mmdgplusplus import MMDGPlusPlus
 from mmdg_lite.registry import AdapterKind
-
-
-@dataclass(frozen=True)
-class PeerConfig:
-    """Settings of the peers, with their papers' values as defaults unless stated otherwise."""
-
-    temperature: float = 0.1  # of the contrastive losses of FLIP-MCL and of SA-FAS
-    triplet_weight: float = 2.0  # SSDG
-    margin: float = 0.1  # SSDG, of the triplet loss
-    adversary_weight: float = 0.1  # SSDG
-    contrast_weight: float = 0.1  # SA-FAS
-    alignment_start: float = 0.2  # SA-FAS: share of training after which directions are aligned
-    alignment_step: float = 0.005  # SA-FAS: how far a direction moves towards its farthest at every step
-    branch_weight: float = 0.5  # CMFL: of the single modalities' losses; the joint head's has the rest
-    focus: float = 3.0  # CMFL: exponent gamma
-    bottleneck_dropout: float = 0.1  # AMA
-    modality_dropout: float = 0.3  # Flex-Modal: of depth and of infrared in training; ours, as in protocol P5
-
-    def __post_init__(self) -> None:
-        if self.temperature <= 0:
-            raise ValueError(f"peer.temperature must be above 0, got {self.temperature}")
-        for name in ("triplet_weight", "margin", "adversary_weight", "contrast_weight", "focus"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"peer.{name} must be at least 0, got {getattr(self, name)}")
-        for name in ("alignment_start", "alignment_step", "branch_weight", "bottleneck_dropout", "modality_dropout"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"peer.{name} must be in [0, 1], got {getattr(self, name)}")
 
 
 class Peer(MMDGPlusPlus):

@@ -12,7 +12,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from mmdg_lite.registry import add, find
+from mmdg_lite.registry import WEIGHINGS, add, find
 from mmdg_lite.regrad import ogm_ge
 from mmdg_lite.regrad.gradients import Flattened
 from mmdg_lite.regrad.rule import RULES, is_shared, regrad_weights
@@ -112,11 +112,13 @@ def _of_all_branches(grams: Mapping[int, Tensor], moment: Moment, *, rule: Aggre
     return {m: torch.where(is_shared(gram)[:, None], weights, torch.ones_like(weights)) for m, gram in grams.items()}
 
 
-WEIGHINGS: dict[str, Weighing] = {
-    **{rule: partial(_projections, rule=rule) for rule in RULES},
-    "ogm_ge": _ogm_ge,
-    **{rule: partial(_of_all_branches, rule=rule) for rule in get_args(Aggregator)},
-}
+WEIGHINGS.update(
+    {
+        **{rule: partial(_projections, rule=rule) for rule in RULES},
+        "ogm_ge": _ogm_ge,
+        **{rule: partial(_of_all_branches, rule=rule) for rule in get_args(Aggregator)},
+    }
+)
 
 BALANCING_RULES: tuple[str, ...] = tuple(WEIGHINGS)
 """The package's own rules, ReGrad first."""

@@ -73,13 +73,13 @@ def _guarded(name: str, look: Callable[[], Check]) -> Check:
 
 
 def python_version(found: tuple[int, int] | None = None) -> Check:
-    """Python 3.11 to 3.13; `found` (major, minor) defaults to the running interpreter."""
+    """Python 3.11 to 3.14; `found` (major, minor) defaults to the running interpreter."""
     major, minor = found or sys.version_info[:2]
     return Check(
         name="python",
-        ok=(3, 11) <= (major, minor) <= (3, 13),
+        ok=(3, 11) <= (major, minor) <= (3, 14),
         found=f"{major}.{minor} ({sys.executable})",
-        cure="make .venv again with Python 3.11, 3.12 or 3.13: rm -rf .venv && make setup PYTHON=python3.12",
+        cure="`uv python install 3.13` gets one that works; then `make distclean`, `make setup PYTHON=python3.13`",
     )
 
 

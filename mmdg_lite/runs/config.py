@@ -4,18 +4,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
-from mmdg_lite.regrad.balancing import WEIGHINGS
 from mmdg_lite.configuration import from_dict, to_dict
 from mmdg_lite.data.augmentation import Augmentation
 from mmdg_lite.data.protocols import OWN, PROTOCOLS, Setting, own_setting
 from mmdg_lite.runs.methods import method as find_method
-from mmdg_lite.models.builder import ARCHITECTURES, ModelConfig
+from mmdg_lite.models.config import ModelConfig
 from mmdg_lite.runs.plugins import Plugin, load_plugin, plugins_behind
-from mmdg_lite.registry import find
+from mmdg_lite.registry import ARCHITECTURES, WEIGHINGS, check_name, find
+
+if TYPE_CHECKING:
+    import torch
 
 Profile = Literal["quick", "full", "paper"]
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
@@ -87,7 +87,7 @@ class TrainingConfig:
             raise ValueError(f"training.momentum must be at least 0 and below 1, got {self.momentum}")
         if self.views not in (1, 2):
             raise ValueError(f"training.views must be 1 or 2, got {self.views}")
-        find(WEIGHINGS, self.rule, what="rule")
+        check_name(WEIGHINGS, self.rule, what="rule")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,8 +258,10 @@ def _one_name(data: dict[str, Any]) -> dict[str, Any]:
     return data | {"root": str(Path(root).resolve())} if isinstance(root, str | Path) else data
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str) -> "torch.device":
     """The device that "auto" stands for here, or the one named. Raises `ValueError` if it is not available."""
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -6,15 +6,18 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:  # what reads runs needs no torch
+    import torch
 
-from mmdg_lite.runs.ranks import world_size
 
-
-def environment(device: torch.device) -> dict[str, Any]:
+def environment(device: "torch.device") -> dict[str, Any]:
     """Versions, device, number of ranks and commit that a run was made with."""
+    import torch
+
+    from mmdg_lite.runs.ranks import world_size
+
     packages = ("torch", "open_clip_torch", "numpy", "scikit-learn", "mmdg_lite")
     versions = {name: metadata.version(name) for name in packages}
     described = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type
@@ -46,13 +49,15 @@ def _commit() -> str | None:
 MIB = 2**20
 
 
-def peak_memory(device: torch.device) -> dict[str, Any]:
+def peak_memory(device: "torch.device") -> dict[str, Any]:
     """Most memory that this process has held since it began, in MiB.
 
     Returns:
         `memory_mib`: resident main memory of the whole process, whatever it did before, None on Windows;
         `device_memory_mib`: memory allocated on a CUDA device, None on other devices.
     """
+    import torch
+
     on_device = torch.cuda.max_memory_allocated(device) / MIB if device.type == "cuda" else None
     resident = _resident()
     return {

@@ -4,15 +4,17 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from filelock import FileLock, Timeout
 
 from mmdg_lite.configuration import from_dict, read_values, to_dict, write_json
 from mmdg_lite.runs.config import RunConfig, resolve_device
 from mmdg_lite.runs.environment import environment
 from mmdg_lite.runs.plugins import Plugin, load_recorded
+
+if TYPE_CHECKING:
+    import torch
 
 LATER = "resumed_with"
 """Key of environment.json: further environments that went on with a run, where they differ from the first."""
@@ -58,7 +60,7 @@ class RunFolder:
             )
 
     @contextmanager
-    def claimed(self, config: RunConfig, device: torch.device | None = None) -> Iterator[None]:
+    def claimed(self, config: RunConfig, device: "torch.device | None" = None) -> Iterator[None]:
         """Hold the folder for one process and one configuration.
 
         `device`: what the run computes on, for the record; None: what `config.device` stands for.

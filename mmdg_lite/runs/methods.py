@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from mmdg_lite.models.builder import AdapterKind, PromptKind
-from mmdg_lite.registry import add, find
+from mmdg_lite.registry import AdapterKind, PromptKind, add, find
 
 Kind = Literal["trained", "linear_probe"]
 

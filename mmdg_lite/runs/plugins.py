@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdg_lite.regrad.balancing import WEIGHINGS
 from mmdg_lite.runs.methods import METHODS
-from mmdg_lite.models.builder import ARCHITECTURES
+from mmdg_lite.registry import ARCHITECTURES, WEIGHINGS, Registry
 
 TABLES: dict[str, dict[str, Any]] = {"architecture": ARCHITECTURES, "rule": WEIGHINGS, "method": METHODS}
 
@@ -98,6 +97,9 @@ def plugins_behind(names: Mapping[str, str]) -> dict[str, Plugin]:
 
 
 def _registered() -> frozenset[tuple[str, str]]:
+    for names in TABLES.values():
+        if isinstance(names, Registry):
+            names.load()
     return frozenset((table, name) for table, names in TABLES.items() for name in names)
 
 

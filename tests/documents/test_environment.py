@@ -15,16 +15,28 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tests.support.pins import with_pins
+
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCK_LINES = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
-LOCK = {canonicalize_name(Requirement(line).name): Requirement(line) for line in LOCK_LINES}
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = SETTINGS["project"]
+
+
+def lines_of(lock: str) -> list[str]:
+    return [line for line in (ROOT / lock).read_text().splitlines() if not line.startswith("#")]
+
+
+LOCKS = ("requirements.lock", "requirements-docs.lock")
+LOCK, DOCS_LOCK = (
+    {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines_of(n)} for n in LOCKS
+)
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-PYTHON = {"mmdg_lite", "data_prep", "tests"}
+PYTHON = {"mmdg_lite", "data_prep", "tests", "figures"}
 MACHINES = [
     (python, platform, machine)
-    for python in ("3.11", "3.12", "3.13")
-    for platform, machine in (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"))
+    for python in PYTHONS
+    for platform, machine in (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("win32", "AMD64"))
 ]
 
 in_locked_environment = pytest.mark.skipif(
@@ -33,20 +45,20 @@ in_locked_environment = pytest.mark.skipif(
 
 
 def environment(python: str, platform: str, machine: str) -> dict[str, str]:
-    system = {"linux": "Linux", "darwin": "Darwin"}[platform]
+    system = {"linux": "Linux", "darwin": "Darwin", "win32": "Windows"}[platform]
     return {
         **default_environment(),
         "python_version": python,
-        "python_full_version": f"{python}.1",
+        "python_full_version": f"{python}.5",
         "sys_platform": platform,
         "platform_system": system,
         "platform_machine": machine,
-        "os_name": "posix",
+        "os_name": "nt" if platform == "win32" else "posix",
     }
 
 
-def locked_version(name: str) -> str:
-    return next(iter(LOCK[canonicalize_name(name)].specifier)).version
+def locked_version(name: str, lock: dict[str, Requirement] = LOCK) -> str:
+    return next(iter(lock[canonicalize_name(name)].specifier)).version
 
 
 def applies(requirement: Requirement, machine: dict[str, str], extras: frozenset[str] = frozenset()) -> bool:
@@ -60,13 +72,53 @@ def declared() -> list[Requirement]:
     return [Requirement(line) for group in groups for line in group]
 
 
-def test_every_lock_line_is_one_exact_pin_without_index_or_place():
-    assert len(LOCK) == len(LOCK_LINES)
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_lock_line_is_one_exact_pin_without_index_or_place(lock):
+    lines = lines_of(lock)
+    assert len({canonicalize_name(Requirement(line).name) for line in lines}) == len(lines)
     pin = r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+]+"
-    marker = r'( ; (sys_platform|python_version) (==|<) "[a-z0-9.]+")?'
-    for line in LOCK_LINES:
+    marker = r'( ; (sys_platform|python_version) (==|<|!=) "[a-z0-9.]+")?'
+    for line in lines:
         assert re.fullmatch(pin + marker, line), line
-    assert "://" not in (ROOT / "requirements.lock").read_text()
+    assert "://" not in (ROOT / lock).read_text()
+
+
+def test_packages_in_both_locks_have_one_version():
+    shared = set(LOCK) & set(DOCS_LOCK)
+    assert len(shared) > 20  # myst-nb reads notebooks with Jupyter's own packages
+    assert not {name for name in shared if locked_version(name) != locked_version(name, DOCS_LOCK)}
+
+
+def test_uv_takes_the_versions_of_the_locks():
+    """`make pins` writes them; uv reads them for `uv sync` and `uv run`."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert with_pins(text) == text, "run `make pins`"
+    versions = {
+        (Requirement(p).name.lower(), str(Requirement(p).specifier))
+        for p in SETTINGS["tool"]["uv"]["constraint-dependencies"]
+    }
+    assert versions == {(r.name.lower(), str(r.specifier)) for r in (*LOCK.values(), *DOCS_LOCK.values())}
+
+
+def test_pins_are_refused_without_a_place_for_them():
+    with pytest.raises(ValueError, match="0 blocks"):
+        with_pins("[tool.uv]\n")
+
+
+def test_uv_installs_every_extra_for_developers():
+    (everything,) = map(Requirement, SETTINGS["dependency-groups"]["dev"])
+    assert everything.name == PROJECT["name"]
+    assert everything.extras == set(PROJECT["optional-dependencies"])
+
+
+def test_packages_of_the_site_are_locked_within_their_ranges():
+    for requirement in map(Requirement, SETTINGS["dependency-groups"]["docs"]):
+        assert requirement.specifier.contains(locked_version(requirement.name, DOCS_LOCK)), requirement
+
+
+def test_no_lock_of_uv_is_committed():
+    """It names the registry that it was made with."""
+    assert "uv.lock" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 def test_lock_lies_within_the_ranges_of_pyproject():
@@ -142,20 +194,25 @@ def test_torchvision_is_locked_to_the_build_of_torch():
     assert vision[1] - torch[1] == 14  # torch 2.15 goes with torchvision 0.29, and so on
 
 
-def test_makefile_and_package_agree_on_python():
-    text = (ROOT / "Makefile").read_text()
-    checks = set(re.findall(r"\((\d), (\d+)\) <= sys.version_info\[:2\] <= \((\d), (\d+)\)", text))
-    assert checks == {("3", "11", "3", "13")}
+def test_makefile_conda_and_package_agree_on_python():
+    (bounds,) = re.findall(
+        r"\((\d, \d+, \d+)\) <= sys.version_info\[:3\] < \((\d, \d+)\)", (ROOT / "Makefile").read_text()
+    )
+    lowest, beyond = (bound.replace(", ", ".") for bound in bounds)
+    assert SpecifierSet(PROJECT["requires-python"]) == SpecifierSet(f">={lowest},<{beyond}")
     allowed = SpecifierSet(PROJECT["requires-python"])
-    assert [v for v in ("3.10", "3.11", "3.12", "3.13", "3.14") if v in allowed] == ["3.11", "3.12", "3.13"]
+    assert [v for v in ("3.10", *PYTHONS, "3.15") if f"{v}.5" in allowed] == PYTHONS
+    assert {c.rpartition(" ")[2] for c in PROJECT["classifiers"] if "Python ::" in c} == set(PYTHONS)
 
 
-def test_what_ci_runs_is_make_test():
-    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "exec make test"
-    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+def test_continuous_integration_runs_the_linters_then_the_tests():
+    script = ROOT / ".ci" / "run"
+    assert script.read_text().splitlines()[-2:] == ["make lint", "exec make test"]
+    assert "set -eu" in script.read_text()  # a failure of the first ends it
+    assert script.stat().st_mode & 0o111
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
     assert {"run": ".ci/run"} in workflow["jobs"]["test"]["steps"]
-    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == PYTHONS
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
@@ -166,7 +223,7 @@ def test_extras_that_workflows_install_exist(path):
 
 def test_what_workflows_make_is_in_the_makefile():
     made = {target for path in WORKFLOWS for target in re.findall(r"run: make ([a-z-]+)", path.read_text())}
-    assert made == {"lint", "test-slow"}
+    assert {"site", "test-slow"} <= made
     assert made <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
 
 

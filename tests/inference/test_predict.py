@@ -186,10 +186,10 @@ def test_models_of_runs_decide_at_their_own_threshold(method, tmp_path):
     assert open_judge(run.path, threshold=0.25).threshold == 0.25
 
 
-def test_a_plugin_s_model_decides_too(tmp_path, monkeypatch):
+def test_a_plugin_s_model_decides_too(tmp_path, request):
     from mmdg_lite.models import builder
 
-    monkeypatch.setattr(builder, "ARCHITECTURES", dict(builder.ARCHITECTURES))
+    request.addfinalizer(lambda: builder.ARCHITECTURES.pop("without_adapters", None))
     register_model(
         "without_adapters", lambda clip, config: builder.MMDGPlusPlus(clip, config.source_domains, adapters="none")
     )

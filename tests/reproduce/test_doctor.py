@@ -26,7 +26,7 @@ def test_every_check_passes_here(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "found, ok", [((3, 10), False), ((3, 11), True), ((3, 13), True), ((3, 14), False), ((2, 12), False)]
+    "found, ok", [((3, 10), False), ((3, 11), True), ((3, 14), True), ((3, 15), False), ((2, 12), False)]
 )
 def test_python_versions(found, ok):
     check = doctor.python_version(found)

@@ -96,6 +96,14 @@ def test_a_failing_cell_is_shown_and_the_notebook_kept_as_far_as_it_got(tmp_path
     assert '"never\\n"' not in kept
 
 
+def test_what_a_kernel_says_beside_its_outputs_goes_into_a_log_and_not_onto_the_console(tmp_path, capfd):
+    source = written(tmp_path / "00.ipynb", "import os\nos.write(2, b'chatter of the kernel')\nprint(6 * 7)")
+    out = notebooks.execute(source, parameters={}, out=tmp_path / "out" / "00.ipynb", progress=False)
+    assert "42" in out.read_text()
+    assert capfd.readouterr() == ("", "")
+    assert "chatter of the kernel" in out.with_suffix(".log").read_text()
+
+
 def test_a_users_own_kernel_called_python3_is_passed_over(tmp_path, monkeypatch):
     folder = tmp_path / "kernels" / "python3"
     folder.mkdir(parents=True)

@@ -146,5 +146,5 @@ def test_a_log_whose_last_line_is_longer_than_what_is_read_stops_nothing(planned
 
 def test_memory_is_not_known_on_windows(monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr("mmdg_lite.runs.memory.Path.is_file", lambda path: False)
+    monkeypatch.setattr("mmdg_lite.runs.environment.Path.is_file", lambda path: False)
     assert peak_memory(torch.device("cpu")) == {"memory_mib": None, "device_memory_mib": None}

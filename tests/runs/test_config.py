@@ -11,7 +11,7 @@ import torch
 
 from mmdg_lite.configuration import ConfigurationError, from_dict, read_json, to_dict, write_json
 from mmdg_lite.data.protocols import PROTOCOLS
-from mmdg_lite.runs.config import folder as run_folder
+from mmdg_lite.runs import folder as run_folder
 from mmdg_lite.runs.config import PROFILES, RunConfig, TrainingConfig, configure, resolve_device
 from mmdg_lite.runs.folder import RunFolder, differences
 from mmdg_lite.runs.methods import METHODS
