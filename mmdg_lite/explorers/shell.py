@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets
+import numpy as np
 import torch
 from IPython.display import DisplayHandle, display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mmdg_lite.plots.style import style
 
@@ -294,12 +296,14 @@ def svg(figure: Figure) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG with two pixels per CSS pixel, without dates."""
-    buffer, dpi = io.BytesIO(), figure.dpi
+    """The figure as a PNG with two pixels per CSS pixel, in 256 colours, without dates: a third of the full size."""
+    dpi, canvas, buffer = figure.dpi, FigureCanvasAgg(figure), io.BytesIO()
     figure.set_dpi(2 * DPI)
     with style():
-        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
+        canvas.draw()
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     figure.set_dpi(dpi)
+    pixels.quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
