@@ -89,7 +89,7 @@ def picture(
     text.set_title("text score, P(live)", fontsize="small")
     shares = figure.add_axes((0.80, 0.70, 0.19, 0.19))
     _bars(shares, seen.shapley, there, None if before is None else before.shapley, signed=True)
-    limit = max(0.75, 1.3 * float(np.abs(seen.shapley).max()))
+    limit = max(0.75, 1.6 * float(np.abs(seen.shapley).max()))
     shares.axvline(0, color="black", linewidth=0.8)
     shares.set(xlim=(-limit, limit))
     shares.set_title(f"Shapley value, sum {seen.score - PRIOR:+.2f}", fontsize="small")

@@ -140,6 +140,7 @@ def domain_bars(frame: pd.DataFrame, *, unseen: str) -> Figure:
     axes.set_xticks(range(len(letters)), [f"{c}, unseen" if c == unseen else f"{c}, a source" for c in letters])
     axes.set(xlabel="domain", ylabel="Shapley value for AUC,\npercentage points")
     axes.grid(axis="x", visible=False)
+    axes.set_ylim(top=1.2 * axes.get_ylim()[1])  # room for the legend
     axes.legend(ncols=3)
     return figure
 
