@@ -159,7 +159,7 @@ def _amount(inputs: Inputs) -> int:
 
 
 def shown(value: Any) -> str:
-    """A value to be read: small arrays and tables in full, long ones by their ends, of a module or function its kind."""
+    """A value to be read: small arrays and tables in full, long ones by their ends, a function by its kind."""
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray):
