@@ -208,7 +208,7 @@ def results_table(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _numbers_of(frame: Any, inputs: Inputs) -> Array:
-    """Seed, threshold, HTER and AUC of every row, the rows sorted. Raises for what is no such table, naming the fault."""
+    """Seed, threshold, HTER and AUC of every row, the rows sorted. Raises for another table, naming the fault."""
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"a pandas.DataFrame is expected, not {type(frame).__name__}")
     if absent := [name for name in (*COLUMNS, "auc") if name not in frame.columns]:
