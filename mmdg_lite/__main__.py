@@ -25,13 +25,14 @@ GROUPS: Mapping[str, tuple[Add, ...]] = {
         runs.add_archive,
     ),
     "learn and study": (
+        learn.add_minimal,
         learn.add_notebooks,
         learn.add_assignments,
         learn.add_uncertainty_study,
         learn.add_audit_runs,
         learn.add_model_card,
     ),
-    "installation": (environment.add_doctor, environment.add_pretrain_clip),
+    "installation": (environment.add_doctor, environment.add_pretrain_clip, environment.add_convert_clip),
 }
 """The commands as `--help` groups them."""
 

@@ -7,6 +7,22 @@ from mmdg_lite.commands.options import Commands, add_command
 from mmdg_lite.configuration import REPOSITORY
 
 
+def add_minimal(commands: "Commands[argparse.ArgumentParser]") -> None:
+    """`minimal`."""
+
+    def run(options: argparse.Namespace) -> int:
+        from mmdg_lite.studies.minimal import train_minimal
+
+        train_minimal(setting=options.setting, steps=options.steps, seed=options.seed)
+        return 0
+
+    text = "train minimal.py, the method on one page, and watch its losses fall: about two minutes"
+    command = add_command(commands, "minimal", run, text, examples=["", "--steps 80 --seed 1"])
+    command.add_argument("--setting", default="CPS->W", help="a setting of protocol P1, sources->target")
+    command.add_argument("--steps", type=int, default=40, help="training steps")
+    command.add_argument("--seed", type=int, default=0, help="seed of initialisation, order and noise")
+
+
 def add_notebooks(commands: "Commands[argparse.ArgumentParser]") -> None:
     """`notebooks`."""
 

@@ -55,14 +55,27 @@ def own_kernel() -> Iterator[None]:
                 os.environ[name] = value
 
 
+def kernel_manager_with_log(path: Path) -> type[Any]:
+    """A kernel manager whose kernel writes its own messages into a file and not onto the user's console."""
+    from jupyter_client.manager import AsyncKernelManager
+
+    class KernelManagerWithLog(AsyncKernelManager):
+        async def start_kernel(self, **options: Any) -> Any:  # type: ignore[override]
+            with path.open("a", encoding="utf-8") as log:
+                return await super().start_kernel(stderr=log, **options)
+
+    return KernelManagerWithLog
+
+
 def execute(
     path: str | Path, *, parameters: Mapping[str, Any], out: str | Path, cell_timeout: int = 3600, progress: bool = True
 ) -> Path:
     """Execute the notebook at `path` by papermill with `parameters`, writing it to `out`; returns `out`.
 
-    The notebook runs in its own folder with this interpreter. `cell_timeout` in seconds. Unknown parameters, those
-    that the notebook's tagged cell does not set, raise ValueError. A cell that raises gives NotebookFailed, and
-    `out` holds the notebook up to there.
+    The notebook runs in its own folder with this interpreter. What its kernel says beside the cells' outputs goes into
+    a file beside `out` that ends in `.log`. `cell_timeout` in seconds. Unknown parameters, those that the notebook's
+    tagged cell does not set, raise ValueError. A cell that raises gives NotebookFailed, and `out` holds the notebook up
+    to there.
     """
     import papermill  # slow to import, and not needed for cleaning
 
@@ -76,8 +89,8 @@ def execute(
         with own_kernel(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # papermill's and its dependencies' own
             papermill.execute_notebook(
-                str(path),
-                str(out),
+                _literal(path),
+                _literal(out),
                 parameters=plain,
                 kernel_name=KERNEL,
                 language="python",
@@ -86,12 +99,18 @@ def execute(
                 execution_timeout=cell_timeout,
                 request_save_on_cell_execute=True,
                 log_output=False,
+                kernel_manager_class=kernel_manager_with_log(out.with_suffix(".log")),
             )
     except papermill.PapermillExecutionError as error:
         where = f"{path.name}, cell {error.exec_count}: {error.ename}: {error.evalue}"
         message = f"{where}\n\n{error.source}\n\n(executed so far: {out})"
         raise NotebookFailed(message, path=out, traceback=COLOUR.sub("", "\n".join(error.traceback))) from error
     return out
+
+
+def _literal(path: Path) -> str:
+    """A path that papermill takes as it is: it fills in parameters between braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def parameter_names(notebook: NotebookNode) -> list[str]:

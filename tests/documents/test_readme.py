@@ -76,10 +76,39 @@ def test_links_within_the_repository_lead_somewhere(path):
     assert not [link for link in links if not (path.parent / link).exists()]
 
 
-def test_readme_starts_with_the_two_commands_and_the_conda_way():
+def test_readme_s_first_screen_has_the_diagram_the_commands_and_what_to_read():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    places = [text.index(words) for words in ("make reproduce", "make test", "conda env create", "## What it is")]
+    order = (
+        "diagrams/mmdgplusplus.svg",
+        "make reproduce",
+        "make test",
+        "minimal.py",
+        "mmdg_lite predict",
+        "mmdg_lite export",
+    )
+    places = [text.index(words) for words in (*order, "conda env create", "## What it is")]
     assert places == sorted(places)
+
+
+def test_the_lines_of_python_in_readme_run():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(lines, "README.md", "exec"), names)
+    assert names["certainty"].shape[0] == 3  # type: ignore[attr-defined]
+
+
+def test_readme_s_reading_paths_are_short_and_of_files_that_exist():
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("Three reading paths")[1]
+    rows = re.findall(r"^\| (one forward|one ReGrad|how a table)[^|]*\| ([^|]*) \|", text, re.MULTILINE)
+    for question, most in (("one forward", 12), ("one ReGrad", 7), ("how a table", 12)):
+        names = []
+        for part in re.findall(r"`([^`]+)`", dict(rows)[question]):
+            folder, _, inside = part.rpartition("/")
+            for name in inside.strip("{}").split(","):
+                names.append(f"{folder}/{name}" if folder else name)
+        assert len(names) == len(set(names)) <= most
+        assert [name for name in names if not (ROOT / "mmdg_lite" / f"{name}.py").is_file()] == []
 
 
 def test_versions_agree():

@@ -6,11 +6,18 @@ import pytest
 
 
 def check(found: dict[str, Any]) -> None:
-    assert found["inside_receiver"]
+    inside = found["inside"]
+    assert inside["sender asks (MMDG++)"] == inside["sender asks, a million times larger"] == 1
+    assert inside["sender answers"] < 0.5
     assert found["scaling_difference"] < 1e-12
     assert found["selection_error"] < 4 * 0.5 / 4000**0.5  # four standard errors of a frequency
     assert found["released_takes_sender"] == 1
     assert found["constant_inside"] < 1e-6
+    assert 0 < found["half"]["10"] < found["half"]["3"] < found["half"]["1"] < 1
+
+    assert found["differences"].pop("features") < 1e-3
+    assert len(found["differences"]) == 4 and max(found["differences"].values()) < 1e-4
+    assert found["parameters"]["one U-Adapter++"] < found["parameters"]["one block of the tiny CLIP"] / 10
 
     assert found["difference_from_clip"]["start"] < 1e-4 < 1 < found["difference_from_clip"]["trained"]
     assert found["exchange_difference"] < 1e-4
@@ -18,7 +25,8 @@ def check(found: dict[str, Any]) -> None:
     assert found["alone_difference"] < 1e-5
     assert found["nan_released"] == 5
 
-    assert 0 < found["certainty_mean"] < 1
+    assert 0 < found["certainty_mean"] < found["certainty_highest"] < 1
+    assert 1 / 65 < found["map"]["actual"] < found["map"]["certain"] and 0 < found["map"]["U"] < 1
     entropy = found["entropy"]
     assert 0 < entropy["certain"] < entropy["mean"] < entropy["highest"]
     assert 0 < found["pointing_left"] < 1

@@ -42,6 +42,14 @@ def test_a_notebook_runs_in_its_own_folder_with_this_interpreter_and_the_paramet
     assert Path(place) == folder.resolve()
 
 
+def test_braces_in_folders_are_no_parameters(tmp_path):
+    folder = tmp_path / "{number} {other}"
+    folder.mkdir()
+    source = written(folder / "00_{number}.ipynb", "x = number")
+    out = notebooks.execute(source, parameters={"number": 2}, out=folder / "out" / "{x}.ipynb", progress=False)
+    assert out.is_file() and sorted(path.name for path in tmp_path.iterdir()) == ["{number} {other}"]
+
+
 def test_cleaning_leaves_sources_and_outputs_and_nothing_of_the_machine(executed):
     book = notebooks.clean(nbformat.read(executed, as_version=4), places=(executed.parent.parent,))
     text = nbformat.writes(book)
@@ -94,6 +102,14 @@ def test_a_failing_cell_is_shown_and_the_notebook_kept_as_far_as_it_got(tmp_path
     kept = failure.value.path.read_text()
     assert "so far" in kept
     assert '"never\\n"' not in kept
+
+
+def test_what_a_kernel_says_beside_its_outputs_goes_into_a_log_and_not_onto_the_console(tmp_path, capfd):
+    source = written(tmp_path / "00.ipynb", "import os\nos.write(2, b'chatter of the kernel')\nprint(6 * 7)")
+    out = notebooks.execute(source, parameters={}, out=tmp_path / "out" / "00.ipynb", progress=False)
+    assert "42" in out.read_text()
+    assert capfd.readouterr() == ("", "")
+    assert "chatter of the kernel" in out.with_suffix(".log").read_text()
 
 
 def test_a_users_own_kernel_called_python3_is_passed_over(tmp_path, monkeypatch):
