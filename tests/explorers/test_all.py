@@ -319,11 +319,10 @@ class TestTrainingViewer:
         np.testing.assert_allclose(first[:3], [1, (1 + 1 / 2) / 2, (1 + 1 / 2 + 1 / 3) / 3])
         assert any("not recorded" in text.get_text() for text in figure.axes[5].texts)
 
-<<<<<<< HEAD
     def test_a_quantity_that_no_run_has_takes_no_row(self):
         assert len(training_module.picture({"a": history(conflicts=False)}).axes) == 2
         assert len(training_module.picture({"a": history()}, panels=tuple(training_module.PANELS)).axes) == 4
-=======
+
     def test_rows_that_no_run_recorded_are_left_out(self):
         assert len(training_module.picture({"a": history(conflicts=False)}).axes) == 2
         with pytest.raises(ValueError, match="at most 3"):
@@ -332,7 +331,6 @@ class TestTrainingViewer:
     def test_a_method_without_modality_losses_has_no_fastest(self):
         plain = history().drop(columns=[f"average_{m.value}" for m in MODALITIES]).assign(fastest=None)
         assert training_module.description({"a": plain}).startswith("a: this method has no losses of single modalities")
->>>>>>> explorers
 
     def test_reads_run_folders_and_refuses_fitted_ones(self, make_run, tmp_path):
         run = make_run(method="fusion")
