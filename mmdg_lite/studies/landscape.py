@@ -92,7 +92,8 @@ def descend(
         ImportError: a rule of TorchJD, which is not installed.
     """
     pace = ReGrad(momentum=momentum)  # keeps the averages
-    points, fastest = [np.asarray(start, dtype=np.float64)], []
+    points: list[Array] = [np.asarray(start, dtype=np.float64)]
+    fastest: list[Modality | None] = []
     for step in range(steps):
         losses = landscape.losses(points[-1]).tolist()
         first = pace.update(tuple(torch.tensor(loss, dtype=torch.float64) for loss in losses))

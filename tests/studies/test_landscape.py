@@ -1,4 +1,4 @@
-"""Losses and gradients of a landscape, and the paths of the rules through it, against what can be worked out by hand."""
+"""Losses and gradients of a landscape, and the rules' paths through it, against what can be worked out by hand."""
 
 import numpy as np
 import pytest
