@@ -389,18 +389,18 @@ class TestShell:
         assert set(live) == {WIDGET, "text/plain"}
         assert set(static) == {"image/png", "text/plain"}
         # CSS pixels of an inch, of which the PNG has twice as many
-        assert more["metadata"]["image/png"] == {"alt": 'x is "1.0"', "width": 100}
+        assert more["metadata"]["image/png"] == {"alt": 'x is "1.0"', "width": shell.DPI}
         assert static["text/plain"] == 'x is "1.0"'
         picture = Image.open(io.BytesIO(base64.b64decode(static["image/png"])))
-        assert picture.size == (200, 200)
+        assert picture.size == (2 * shell.DPI, 2 * shell.DPI)
 
     def test_alternative_text_is_escaped_and_every_exception_is_shown(self):
         explorer = Explorer(self.draw, {"x": slider("x", 1.0, -1, 2, 0.5)})
         assert 'alt="x is &quot;1.0&quot;"' in explorer._picture.value
-        assert 'src="data:image/svg+xml' in explorer._picture.value and "height: 100px" in explorer._picture.value
+        assert 'src="data:image/svg+xml' in explorer._picture.value and f"height: {shell.DPI}px" in explorer._picture.value
         explorer.controls["x"].value = -1
         assert "x is &lt;0" in explorer._picture.value and "<img" not in explorer._picture.value
-        assert "min-height: 100px" in explorer._picture.value
+        assert f"min-height: {shell.DPI}px" in explorer._picture.value
         explorer.draw = lambda x: 1 / 0
         explorer.update()
         assert explorer.words == "ZeroDivisionError: division by zero" and "1 / 0" in explorer.error
