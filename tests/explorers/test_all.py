@@ -397,7 +397,9 @@ class TestShell:
     def test_alternative_text_is_escaped_and_every_exception_is_shown(self):
         explorer = Explorer(self.draw, {"x": slider("x", 1.0, -1, 2, 0.5)})
         assert 'alt="x is &quot;1.0&quot;"' in explorer._picture.value
-        assert 'src="data:image/svg+xml' in explorer._picture.value and f"height: {shell.DPI}px" in explorer._picture.value
+        assert (
+            'src="data:image/svg+xml' in explorer._picture.value and f"height: {shell.DPI}px" in explorer._picture.value
+        )
         explorer.controls["x"].value = -1
         assert "x is &lt;0" in explorer._picture.value and "<img" not in explorer._picture.value
         assert f"min-height: {shell.DPI}px" in explorer._picture.value
