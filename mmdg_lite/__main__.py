@@ -32,7 +32,7 @@ GROUPS: Mapping[str, tuple[Add, ...]] = {
         learn.add_audit_runs,
         learn.add_model_card,
     ),
-    "installation": (environment.add_doctor, environment.add_pretrain_clip),
+    "installation": (environment.add_doctor, environment.add_pretrain_clip, environment.add_convert_clip),
 }
 """The commands as `--help` groups them."""
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-import tempfile
+import secrets
 import types
 import typing
 from pathlib import Path
@@ -15,6 +15,11 @@ ASSETS = Path(__file__).resolve().parent / "assets"
 """Folder of the files that the package ships: weights, their checksums, published numbers."""
 REPOSITORY = Path(__file__).resolve().parents[1]
 """Root of the clone that the package is installed from (`pip install -e .`); notebooks and figures lie there."""
+
+PARTIAL = ".partial"
+"""Ending of the temporary names under which files are written."""
+LARGEST_JSON = 64 * 2**20
+"""Bytes of the largest JSON file that is read."""
 
 
 class ConfigurationError(ValueError):
@@ -61,11 +66,13 @@ def read_json(kind: type[T], path: str | Path) -> T:
 def read_values(path: str | Path) -> dict[str, Any]:
     """The named values of a JSON file. Raises `ConfigurationError` naming the file if it is not one."""
     path = Path(path)
+    if not path.exists():
+        raise ConfigurationError(f"{path}: no such configuration file")
+    if not path.is_file() or path.stat().st_size > LARGEST_JSON:
+        raise ConfigurationError(f"{path}: not a file of at most {LARGEST_JSON} bytes")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"{path}: no such configuration file") from error
-    except json.JSONDecodeError as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, thousands of digits
         raise ConfigurationError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(values, dict):
         raise ConfigurationError(f"{path}: expected an object with named values, got {type(values).__name__}")
@@ -86,20 +93,20 @@ def write_text(path: str | Path, text: str) -> None:
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never half of it.
 
-    Raises `OSError` naming the file if it cannot be written, such as on a full disk; the old content is kept.
+    The file gets the permissions that the process's umask leaves. Raises `OSError` naming the file if it cannot be
+    written, such as on a full disk; the old content is kept.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PARTIAL}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             reason = f"{error.strerror or error} (not written; what was there before is kept)"
             raise OSError(error.errno, reason, str(path)) from error

@@ -30,11 +30,16 @@ class Registry(dict[str, T]):
 
 def add(known: dict[str, T], name: str, value: T, *, what: str) -> None:
     """Enter a name into a table. Raises `ValueError` if it is there already, or cannot be part of a folder's name."""
-    if not NAME.fullmatch(name):
-        raise ValueError(f"{name!r} cannot name a {what}: use letters, digits and _ + . -")
+    check_path_name(name, what=what)
     if name in known:
         raise ValueError(f"the {what} {name!r} is there already; choose another name")
     known[name] = value
+
+
+def check_path_name(name: object, *, what: str) -> None:
+    """Raise `ValueError` for what cannot be part of a path: names in files come from anywhere."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot name a {what}: use letters, digits and _ + . -")
 
 
 def check_name(known: Registry[T], name: str, *, what: str) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdg_lite.configuration import ConfigurationError, from_dict, read_json, to_dict, write_bytes, write_json
+from mmdg_lite.configuration import (
+    ConfigurationError,
+    from_dict,
+    read_json,
+    read_values,
+    to_dict,
+    write_bytes,
+    write_json,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,3 +150,29 @@ def test_bytes_arrive_unchanged_and_readable(tmp_path: Path) -> None:
     write_bytes(tmp_path / "weights.bin", content)
     assert (tmp_path / "weights.bin").read_bytes() == content
     assert (tmp_path / "weights.bin").stat().st_mode & 0o444 == 0o444
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff{}", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}", b"{", b"[1]"], ids=range(5)
+)
+def test_whatever_a_file_holds_it_is_named(content, tmp_path):
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"run\.json: "):
+        read_values(tmp_path / "run.json")
+
+
+def test_pipes_and_folders_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    for path in (tmp_path / "pipe.json", tmp_path):
+        with pytest.raises(ConfigurationError, match="not a file of at most"):
+            read_values(path)
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o022, 0o002])
+def test_files_have_the_permissions_that_the_umask_leaves(mask, tmp_path):
+    before = os.umask(mask)
+    try:
+        write_bytes(tmp_path / "file", b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o666 & ~mask

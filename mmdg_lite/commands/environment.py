@@ -1,6 +1,7 @@
-"""Commands about what is installed and shipped: doctor, pretrain-clip."""
+"""Commands about what is installed and shipped: doctor, pretrain-clip, convert-clip."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from mmdg_lite.commands.options import Commands, add_command
@@ -44,3 +45,19 @@ def add_pretrain_clip(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("--seed", type=int, help="seed; without it as the shipped checkpoint was made")
     command.add_argument("--device", default="cpu", help="cpu or cuda")
     command.add_argument("--workers", type=int, default=1, help="processes that render")
+
+
+def add_convert_clip(commands: "Commands[argparse.ArgumentParser]") -> None:
+    """`convert-clip`."""
+
+    def run(options: argparse.Namespace) -> int:
+        from mmdg_lite.models.clip_weights import convert_torchscript
+
+        print(f"running the code that {options.file} holds, to read its weights", file=sys.stderr)
+        print(convert_torchscript(options.file, options.out))
+        return 0
+
+    text = "turn OpenAI's own CLIP file (TorchScript) into safetensors; this runs code that the file holds"
+    command = add_command(commands, "convert-clip", run, text, examples=["ViT-B-16.pt clip.safetensors"])
+    command.add_argument("file", type=Path, help="a TorchScript archive that you trust")
+    command.add_argument("out", type=Path, help="the safetensors file to write, for model.clip_checkpoint")

@@ -45,8 +45,16 @@ def add_command(
 
 def add_plugin_option(command: argparse.ArgumentParser) -> None:
     """`--plugin FILE ...`."""
-    text = "your own Python files that register methods or rules (YOUR_METHOD.md)"
+    text = "your own Python files that register methods or rules; they are executed (YOUR_METHOD.md)"
     command.add_argument("--plugin", nargs="+", type=Path, default=[], metavar="FILE", help=text)
+
+
+def load_plugins(options: argparse.Namespace) -> None:
+    """Load the files that `--plugin` names. Raises `plugins.PluginError` for one that cannot be loaded."""
+    from mmdg_lite.runs.plugins import load_plugin
+
+    for path in options.plugin:
+        load_plugin(path)
 
 
 def add_set_option(command: argparse.ArgumentParser) -> None:

@@ -14,8 +14,12 @@ from mmdg_lite.commands.options import (
     add_plugin_option,
     add_set_option,
     changed_settings,
+    load_plugins,
 )
 
+SCHEDULER_HELP = (
+    "address of a running Dask scheduler, such as tcp://127.0.0.1:8786; whoever reaches it can run code as its user"
+)
 METHODS_HELP = "names of methods, or of groups of them: baselines, parts, peers, rules, all"
 
 
@@ -79,11 +83,9 @@ def add_evaluate(commands: "Commands[argparse.ArgumentParser]") -> None:
     """`evaluate`."""
 
     def run(options: argparse.Namespace) -> int:
-        from mmdg_lite.runs.plugins import load_plugin
         from mmdg_lite.training.rescoring import add_p6, evaluate
 
-        for path in options.plugin:
-            load_plugin(path)
+        load_plugins(options)
         if options.deployments:
             print(add_p6(options.run_folder, device=options.device))
             return 0
@@ -153,7 +155,7 @@ def add_reproduce(commands: "Commands[argparse.ArgumentParser]") -> None:
     command.add_argument("--data-root", help="folder of converted data sets; without it the synthetic domains")
     add_device_option(command)
     command.add_argument("--workers", type=int, default=2, help="runs at a time on this machine")
-    command.add_argument("--scheduler", help="address of a running Dask scheduler, such as tcp://127.0.0.1:8786")
+    command.add_argument("--scheduler", help=SCHEDULER_HELP)
     add_set_option(command)
     add_plugin_option(command)
 
@@ -163,10 +165,8 @@ def add_tables(commands: "Commands[argparse.ArgumentParser]") -> None:
 
     def run(options: argparse.Namespace) -> int:
         from mmdg_lite.results.tables import tables
-        from mmdg_lite.runs.plugins import load_plugin
 
-        for path in options.plugin:
-            load_plugin(path)
+        load_plugins(options)
         written = tables(options.runs, out=options.out, protocols=options.protocols, published=options.published)
         if options.figures:
             from mmdg_lite.plots.committed import every_figure
@@ -218,6 +218,7 @@ def add_archive(commands: "Commands[argparse.ArgumentParser]") -> None:
             return 0
         if options.into is None:
             raise ValueError(f"archive {options.source}: name the folder to write to as well")
+        load_plugins(options)
         if options.unpack:
             written = unpack(options.source, options.into)
         else:
@@ -246,3 +247,4 @@ def add_archive(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--weights", nargs="+", default=[], metavar="METHOD", help="keep the weights of these methods' seed 0 too"
     )
     command.add_argument("--compress-logs", action="store_true", help="only compress the logs below `source` in place")
+    add_plugin_option(command)

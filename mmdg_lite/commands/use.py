@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdg_lite.commands.options import Commands, add_command, add_device_option, add_plugin_option
+from mmdg_lite.commands.options import Commands, add_command, add_device_option, add_plugin_option, load_plugins
 
 if TYPE_CHECKING:
     from mmdg_lite.inference.judge import Judge
@@ -76,7 +76,7 @@ def run_predict(options: argparse.Namespace) -> int:
         raise ValueError("--figure draws single pictures; of a clip, give one frame without --video")
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
-    _load_plugins(options.plugin)
+    load_plugins(options)
     judge = open_judge(options.model, threshold=options.threshold, device=options.device)
     print(f"{judge.name}: live from {judge.threshold:.3f}, {judge.threshold_source}")
     if judge.caution:
@@ -100,17 +100,10 @@ def run_export(options: argparse.Namespace) -> int:
     from mmdg_lite.inference.export import SUFFIXES, export
     from mmdg_lite.inference.judge import open_judge
 
-    _load_plugins(options.plugin)
+    load_plugins(options)
     judge = open_judge(options.model, threshold=None)
     print(export(judge, options.out or Path("model").with_suffix(SUFFIXES[options.format]), format=options.format))
     return 0
-
-
-def _load_plugins(paths: Sequence[Path]) -> None:
-    from mmdg_lite.runs.plugins import load_plugin
-
-    for path in paths:
-        load_plugin(path)
 
 
 def _decoding(options: argparse.Namespace) -> "Decoding":
@@ -215,11 +208,13 @@ def _write(options: argparse.Namespace, found: Sequence[dict[str, Any]]) -> None
     if options.csv is not None:
         import pandas as pd
 
+        from mmdg_lite.results.table_text import csv
+
         rows = [row for entry in found for row in entry.get("frames", [entry])]
         frame = pd.json_normalize(
             [row | {"notes": "; ".join(n["text"] for n in row["notes"])} for row in rows], sep="_"
         )
-        write_text(options.csv, frame.to_csv(index=False))
+        write_text(options.csv, csv(frame))
         print(options.csv)
 
 

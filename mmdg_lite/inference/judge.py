@@ -12,7 +12,7 @@ from mmdg_lite.models.builder import build
 from mmdg_lite.models.multimodal import MultimodalModel
 from mmdg_lite.runs.checkpoints import read_checkpoint
 from mmdg_lite.runs.config import RunConfig, resolve_device
-from mmdg_lite.runs.folder import RunFolder, read_run
+from mmdg_lite.runs.folder import RunFolder, read_threshold
 from mmdg_lite.runs.shipped import load_shipped
 
 SYNTHETIC = (
@@ -51,7 +51,7 @@ def open_judge(
 
     Args:
         model: None for the shipped model; the folder of a run; or its `model.safetensors`, beside which the run's
-            `config.json` lies. Plugins that the run needs are loaded.
+            `config.json` lies. Plugins that the run needs have to be loaded (`load_plugin`); the run itself loads none.
         threshold: decide at this score rather than at the run's own threshold.
         device: "auto", "cpu", "cuda" or "mps".
 
@@ -95,7 +95,7 @@ def _of_run(place: Path, threshold: float | None, device: str) -> Judge:
     config = folder.read_config()
     if threshold is None and not folder.finished:
         raise ValueError(f"{folder.path} is unfinished, so no threshold is fixed yet: finish it, or give a threshold")
-    fixed = float(read_run(folder.path)[1]["threshold"]) if folder.finished else 0.0
+    fixed = read_threshold(folder.path) if folder.finished else 0.0
     where = resolve_device(device)
     network = build(config.model)
     network.load_trainable_state_dict(read_checkpoint(weights).tensors)

@@ -84,8 +84,9 @@ def load_clip(
     Args:
         name: "tiny", or the name of an open_clip configuration with a plain vision transformer, such as "ViT-B-16".
         checkpoint: None for the weights that belong to the name: the checkpoint in this package for "tiny", OpenAI's,
-            which open_clip fetches and caches, for any other. A path to a local file (safetensors, a PyTorch state
-            dict, or OpenAI's archive). "random" for random weights.
+            which open_clip fetches and caches, for any other. A path to a local file (safetensors or a PyTorch state
+            dict; OpenAI's own archives are converted first, see `clip_weights.convert_torchscript`). "random" for
+            random weights.
         activation: "quick_gelu" or "gelu", what the weights were trained with. None: as the weights have it. That is
             QuickGELU for the shipped and for OpenAI's weights, for random ones, and for names that end in
             "-quickgelu"; of a local file, what its header or a configuration beside it says. Where nothing says,

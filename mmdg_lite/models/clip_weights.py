@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mmdg_lite.configuration import ASSETS, write_bytes, write_text
+from mmdg_lite.configuration import ASSETS, ConfigurationError, read_values, write_bytes, write_text
 from mmdg_lite.registry import Activation
 from mmdg_lite.released import unwrapped
 
@@ -28,8 +28,6 @@ ROWS = "token_embedding.rows"
 FORMAT = "mmdg_lite compact CLIP, version 1"
 
 _TORCHSCRIPT_EXTRAS = ("input_resolution", "context_length", "vocab_size")
-
-"""QuickGELU, x sigmoid(1.702 x), with which OpenAI trained; or the exact GELU, with which most others did."""
 
 HOLDERS = ("model", "net", "network", "clip", "clip_model", "backbone")
 """Names of attributes that people keep a model in; taken off where every parameter's name starts with the same one."""
@@ -50,6 +48,19 @@ _MAGIC = (
 
 class CheckpointError(ValueError):
     """A file of CLIP weights cannot be read or is not of this model; the message names the file and the cure."""
+
+
+def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file of tensors and notes, the same bytes for the same content: the library's own order of notes
+    changes from call to call."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    written = save(plain, metadata=dict(metadata))
+    size = int.from_bytes(written[:8], "little")
+    header = json.loads(written[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + written[8 + size :]
 
 
 def untrained_rows(vocabulary: int, width: int, seed: int) -> Tensor:
@@ -78,10 +89,10 @@ def write_compact(path: str | Path, state: Mapping[str, Tensor], row_ids: Sequen
     lost = (restored != table).any(dim=1).nonzero().flatten().tolist()
     if lost:
         raise ValueError(f"{len(lost)} trained rows of the token table would not be stored, such as {lost[0]}")
-    stored = {name: value.detach().cpu().contiguous() for name, value in state.items() if name != TOKEN_TABLE}
-    stored |= {ROW_IDS: ids, ROWS: table[ids].contiguous()}
+    stored = {name: value for name, value in state.items() if name != TOKEN_TABLE}
+    stored |= {ROW_IDS: ids, ROWS: table[ids]}
     notes = {"format": FORMAT, "vocabulary": str(len(table)), "token_seed": str(seed)}
-    write_bytes(path, save(stored, metadata=notes))
+    write_bytes(path, safetensors_bytes(stored, notes))
 
 
 @dataclass(frozen=True)
@@ -114,16 +125,23 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def read_clip(path: str | Path) -> Weights:
-    """The weights in a file: safetensors (compact or full), a PyTorch state dict, or OpenAI's TorchScript archive.
+    """The weights in a file: safetensors (compact or full), or a PyTorch state dict.
 
     The content decides, not the file's name. Prefixes of wrappers are removed (`unwrapped`). Nothing is unpickled
-    beyond tensors. Raises FileNotFoundError, or `CheckpointError` with the reason.
+    beyond tensors, and nothing is executed: TorchScript archives such as OpenAI's own files are refused, see
+    `convert_torchscript`. Raises FileNotFoundError, or `CheckpointError` with the reason.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no CLIP weights at {path}: check the path given as `checkpoint`")
     if what := foreign_content(path):
         raise CheckpointError(f"{path} is {what}")
+    if _is_torchscript(path):
+        raise CheckpointError(
+            f"{path} is a TorchScript archive, as OpenAI's own files are: reading it runs code that it holds. If you "
+            f"trust where it comes from, convert it once: python -m mmdg_lite convert-clip {path} clip.safetensors, "
+            "and name the new file instead"
+        )
     activation: Activation | None = None
     try:
         if is_safetensors(path):
@@ -131,7 +149,6 @@ def read_clip(path: str | Path) -> Weights:
             activation = _named_activation(notes)
         else:
             state, notes = _read_torch(path), {}
-            activation = "quick_gelu" if _is_torchscript(path) else None
         state = unwrapped(state, holders=HOLDERS)
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
@@ -167,10 +184,8 @@ def _activation_beside(path: Path) -> Activation | None:
     """The activation that `open_clip_config.json` or `config.json`, as model hubs write them, name beside the file."""
     for name in ("open_clip_config.json", "config.json"):
         try:
-            values = json.loads((path.parent / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if not isinstance(values, dict):
+            values = read_values(path.parent / name)
+        except ConfigurationError:
             continue
         if activation := _named_activation(values):
             return activation
@@ -179,9 +194,36 @@ def _activation_beside(path: Path) -> Activation | None:
     return None
 
 
+def convert_torchscript(path: str | Path, out: str | Path) -> Path:
+    """Write the weights of a TorchScript archive, as OpenAI published its CLIPs, as safetensors; returns `out`.
+
+    **This runs code that the archive holds**: call it only for a file that you trust. Raises FileNotFoundError, or
+    `CheckpointError` if the file is no such archive.
+    """
+    path, out = Path(path), Path(out)
+    if not path.is_file():
+        raise FileNotFoundError(f"no CLIP weights at {path}")
+    if not _is_torchscript(path):
+        raise CheckpointError(f"{path} is no TorchScript archive: give it as `checkpoint` as it is")
+    try:
+        state = dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+    except (RuntimeError, OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(f"{path} cannot be read as TorchScript ({reason}): fetch it again") from error
+    kept = {name: value for name, value in state.items() if name not in _TORCHSCRIPT_EXTRAS}
+    write_bytes(out, safetensors_bytes(kept, {"quick_gelu": "true"}))  # what OpenAI trained with
+    return out
+
+
 def _is_torchscript(path: Path) -> bool:
     """True for an archive of TorchScript code, such as OpenAI's own files."""
-    return zipfile.is_zipfile(path) and any("/code/" in name for name in zipfile.ZipFile(path).namelist())
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name or name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, OSError):
+        return False  # torch says what is wrong with it
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -190,11 +232,6 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    if _is_torchscript(path):
-        state = dict(torch.jit.load(str(path), map_location="cpu").state_dict())  # OpenAI's own files are of this kind
-        for name in _TORCHSCRIPT_EXTRAS:
-            state.pop(name, None)
-        return state
     with open(path, "rb") as file:  # given a name, torch would go by its ending
         content = torch.load(file, map_location="cpu", weights_only=True)
     if isinstance(content, dict):

@@ -89,9 +89,13 @@ class ReGrad:
         return {"averages": list(self.averages), "updates": list(self.updates)}
 
     def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
-        """Restore what `state_dict` gave. Raises `KeyError` on a missing entry."""
-        self.averages = [float(value) for value in state["averages"]]
-        self.updates = [int(value) for value in state["updates"]]
+        """Restore what `state_dict` gave. Raises `KeyError` on a missing entry, `ValueError` on another number of
+        modalities."""
+        averages = [float(value) for value in state["averages"]]
+        updates = [int(value) for value in state["updates"]]
+        if not len(averages) == len(updates) == len(MODALITIES):
+            raise ValueError("regrad needs one average and one number of updates per modality")
+        self.averages, self.updates = averages, updates
 
     def update(self, losses: PerModality) -> Modality | None:
         """Update the moving averages by one step's losses and say which modality is the fastest.

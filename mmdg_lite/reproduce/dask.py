@@ -1,4 +1,8 @@
-"""Runs handed to Dask: a local cluster on the loopback interface, or any scheduler that is running already."""
+"""Runs handed to Dask: a local cluster, or any scheduler that is running already.
+
+The local cluster listens on the loopback interface and takes only who has its certificate, which is made for it and
+never written: a Dask scheduler or worker executes whatever it is sent, and other users of the machine reach its ports.
+"""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +39,8 @@ def on_dask(
         runs: what to execute; folders must be the same for this process and all workers.
         notebook: the training notebook.
         workers: processes of the local cluster, one run each.
-        scheduler: address such as "tcp://127.0.0.1:8786", instead of a local cluster.
+        scheduler: address such as "tcp://127.0.0.1:8786", instead of a local cluster. Whoever reaches it or one of its
+            workers can run code as the user who started it: keep it to a network that you trust, or behind TLS.
         environment: of the local cluster's processes.
 
     Raises:
@@ -73,7 +78,7 @@ def on_dask(
 
 @contextmanager
 def _client(workers: int, scheduler: str | None, environment: Mapping[str, str]) -> "Iterator[Client]":
-    from distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster, Security
 
     if scheduler is None:
         with (
@@ -86,6 +91,7 @@ def _client(workers: int, scheduler: str | None, environment: Mapping[str, str])
                 worker_dashboard_address=f"{LOOPBACK}:0",
                 memory_limit=0,
                 silence_logs=logging.ERROR,
+                security=Security.temporary(),
                 env=dict(environment),
             ) as cluster,
             Client(cluster) as client,

@@ -89,8 +89,8 @@ def execute(
         with own_kernel(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # papermill's and its dependencies' own
             papermill.execute_notebook(
-                str(path),
-                str(out),
+                _literal(path),
+                _literal(out),
                 parameters=plain,
                 kernel_name=KERNEL,
                 language="python",
@@ -106,6 +106,11 @@ def execute(
         message = f"{where}\n\n{error.source}\n\n(executed so far: {out})"
         raise NotebookFailed(message, path=out, traceback=COLOUR.sub("", "\n".join(error.traceback))) from error
     return out
+
+
+def _literal(path: Path) -> str:
+    """A path that papermill takes as it is: it fills in parameters between braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def parameter_names(notebook: NotebookNode) -> list[str]:

@@ -5,7 +5,6 @@ Nothing is remembered between calls and no metric is taken from a file that a ru
 here from the scores, at the threshold fixed on the same run's validation scores.
 """
 
-import gzip
 import json
 import zlib
 from collections.abc import Collection, Iterator
@@ -15,13 +14,13 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
+from mmdg_lite.data.real.files import read_gzip, read_regular
 from mmdg_lite.metrics import bootstrap_interval, threshold_at_eer
 from mmdg_lite.runs.folder import finished_runs, read_run
 from mmdg_lite.runs.packed import FILE, packed_names, read_packed, read_packed_list
-from mmdg_lite.runs.scores import TEST, Scores, of_p6, read_scores
+from mmdg_lite.runs.scores import TEST, VALIDATION, Scores, of_p6, read_scores
 
 KEYS = ["profile", "data", "protocol", "setting", "target", "missing", "method", "seed"]
-VALIDATION = "validation"
 ENDING = ".csv.gz"
 
 
@@ -116,9 +115,11 @@ def read_log(run: str | Path) -> str:
     plain, packed = (Path(run) / name for name in ("metrics.jsonl", "metrics.jsonl.gz"))
     path = packed if packed.is_file() and not plain.is_file() else plain
     try:
-        content = gzip.decompress(path.read_bytes()) if path == packed else path.read_bytes()
+        content = read_gzip(path) if path == packed else read_regular(path)
         return content.decode("utf-8")
-    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is damaged ({error}); restore it") from error
 
 
@@ -134,8 +135,11 @@ def read_history(run: str | Path, *, event: str = "train") -> pd.DataFrame:
         if not line:
             continue
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError(f"a {type(row).__name__}, no object")
+            rows.append(row)
+        except (ValueError, RecursionError) as error:
             if number == len(lines):
                 break
             raise ValueError(f"{Path(run) / 'metrics.jsonl'}, line {number}: not JSON ({error})") from error

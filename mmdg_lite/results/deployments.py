@@ -20,11 +20,11 @@ from mmdg_lite.data.deployments import SEVERITIES, deployments
 from mmdg_lite.metrics import threshold_at_eer
 from mmdg_lite.modality import Modality
 from mmdg_lite.results.cells import display_name, in_order
-from mmdg_lite.results.collect import VALIDATION, Lists, list_names
+from mmdg_lite.results.collect import Lists, list_names
 from mmdg_lite.results.table_text import interval, percent
 from mmdg_lite.runs.folder import finished_runs, read_run
 from mmdg_lite.runs.methods import METHODS, Method
-from mmdg_lite.runs.scores import TEST, Scores, of_p6
+from mmdg_lite.runs.scores import TEST, VALIDATION, Scores, of_p6
 
 Array = NDArray[np.float64]
 

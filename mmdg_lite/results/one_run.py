@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmdg_lite.metrics import bootstrap_interval
 from mmdg_lite.results.collect import list_names, read_history, read_list
-from mmdg_lite.runs.folder import RunFolder
+from mmdg_lite.runs.folder import RunFolder, read_threshold
 from mmdg_lite.runs.scores import TEST, Scores, of_p6
 
 
@@ -36,7 +36,7 @@ def test_lists(run: str | Path) -> dict[tuple[str, str], Scores]:
 
 def threshold(run: str | Path) -> float:
     """The threshold that a run fixed on its sources' validation scores."""
-    return float(json.loads(RunFolder(run).result.read_text(encoding="utf-8"))["threshold"])
+    return read_threshold(run)
 
 
 def test_table(run: str | Path) -> pd.DataFrame:

@@ -6,7 +6,6 @@ Numbers on the synthetic domains and published numbers (real data) are not compa
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +28,7 @@ from mmdg_lite.results.deployment_claims import contrasts_table, deployment_find
 from mmdg_lite.results.deployments import collect_deployments, deployments_table, design, faults_table
 from mmdg_lite.results.paired_test import REFERENCE, paired
 from mmdg_lite.results.published import published_results
-from mmdg_lite.results.table_text import LAYOUTS, Layout, interval, latex, markdown, percent
+from mmdg_lite.results.table_text import LAYOUTS, Layout, csv, interval, latex, markdown, percent
 from mmdg_lite.runs.methods import METHODS, PEER, PEER_NOTE
 
 __all__ = [
@@ -69,9 +68,7 @@ class Table:
         """The table as "markdown", "latex" or "csv" (`layout`)."""
         if layout == "csv":
             stacked = pd.concat([frame.assign(table=caption) for caption, frame in self.blocks])
-            buffer = StringIO()
-            stacked.to_csv(buffer, index=False)
-            return buffer.getvalue()
+            return csv(stacked)
         draw = markdown if layout == "markdown" else latex
         peers = any(PEER in str(cell) for _, frame in self.blocks for cell in frame.to_numpy().ravel())
         return draw(self.title, self.blocks, (*self.notes, PEER_NOTE) if peers else self.notes)
@@ -200,7 +197,7 @@ def tables(
         for layout, suffix in LAYOUTS.items()
         if one.blocks
     ]
-    return [*written, _write(out / "runs.csv", frame.to_csv(index=False))]
+    return [*written, _write(out / "runs.csv", csv(frame))]
 
 
 def _effects(frame: pd.DataFrame) -> pd.DataFrame:

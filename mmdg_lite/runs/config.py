@@ -12,7 +12,7 @@ from mmdg_lite.data.protocols import OWN, PROTOCOLS, Setting, own_setting
 from mmdg_lite.runs.methods import method as find_method
 from mmdg_lite.models.config import ModelConfig
 from mmdg_lite.runs.plugins import Plugin, load_plugin, plugins_behind
-from mmdg_lite.registry import ARCHITECTURES, WEIGHINGS, check_name, find
+from mmdg_lite.registry import ARCHITECTURES, WEIGHINGS, check_name, check_path_name, find
 
 if TYPE_CHECKING:
     import torch
@@ -107,6 +107,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         at_least(self, 0, "seed", part="run")
+        check_path_name(self.method, what="method")
         if self.model.source_domains != self.domains.sources:
             given, wanted = (", ".join(names) for names in (self.model.source_domains, self.domains.sources))
             raise ValueError(f"model.source_domains is {given}, but {self.setting} trains on {wanted}; leave it out")
@@ -142,7 +143,7 @@ class RunConfig:
     @property
     def name(self) -> str:
         """Path of the run below the folder of its grid: protocol/setting/method/seed."""
-        return f"{self.protocol}/{self.setting.replace('->', '-to-').replace(' ', '_')}/{self.method}/seed{self.seed}"
+        return f"{self.protocol}/{setting_folder(self.setting)}/{self.method}/seed{self.seed}"
 
     def augmentation(self) -> Augmentation | None:
         """What is done to training samples; protocol P5 also drops modalities."""
@@ -173,6 +174,11 @@ PROFILES: dict[str, tuple[DataConfig, TrainingConfig, str]] = {
         "ViT-B-16",
     ),
 }  # fmt: skip
+
+
+def setting_folder(setting: str) -> str:
+    """A setting's name as that of a folder: "CPS-to-W" for "CPS->W", "W_without_print" for "W without print"."""
+    return setting.replace("->", "-to-").replace(" ", "_")
 
 
 def find_setting(protocol: str, name: str) -> Setting:

@@ -1,6 +1,5 @@
 """The folder of one run: its files, and that it belongs to one process and one configuration."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from mmdg_lite.configuration import from_dict, read_values, to_dict, write_json
-from mmdg_lite.runs.config import RunConfig, resolve_device
+from mmdg_lite.configuration import PARTIAL, ConfigurationError, from_dict, read_values, to_dict, write_json
+from mmdg_lite.registry import check_path_name
+from mmdg_lite.runs.config import RunConfig, resolve_device, setting_folder
 from mmdg_lite.runs.environment import environment
-from mmdg_lite.runs.plugins import Plugin, load_recorded
+from mmdg_lite.runs.plugins import Plugin, check_recorded
 
 if TYPE_CHECKING:
     import torch
@@ -41,18 +41,28 @@ class RunFolder:
         return self.result.is_file()
 
     def read_config(self) -> RunConfig:
-        """The run's configuration, its plugins loaded.
+        """The run's configuration. Nothing that it names is executed.
 
-        Raises `ConfigurationError` naming the file and key at fault, `plugins.PluginError` for a plugin that changed.
+        Raises `ConfigurationError` naming the file and key at fault, `plugins.PluginError` for a plugin that the caller
+        has not loaded (`plugins.load_plugin`), or another content of it.
         """
         values, where = read_values(self.config), str(self.config)
         plugins = values.get("plugins", {})
-        load_recorded(from_dict(Plugin, plugin, where=f"{where}.plugins.{name}") for name, plugin in plugins.items())
+        if not isinstance(plugins, dict):
+            raise ConfigurationError(f"{where}.plugins: expected an object with named values, got {plugins!r}")
+        recorded = {
+            name: from_dict(Plugin, plugin, where=f"{where}.plugins.{name}") for name, plugin in plugins.items()
+        }
+        check_recorded(recorded, where=where)
         return from_dict(RunConfig, values, where=where)
 
     def check(self, config: RunConfig) -> None:
         """Raises `RuntimeError`, naming what differs, if the folder holds a run of another configuration."""
-        differing = differences(to_dict(self.read_config()), to_dict(config)) if self.config.is_file() else []
+        if not self.config.is_file():
+            return
+        asked, recorded = to_dict(config), read_values(self.config).get("plugins", {})
+        differing = differences({"plugins": recorded}, {"plugins": asked["plugins"]})
+        differing = differing or differences(to_dict(self.read_config()), asked)
         if differing:
             raise RuntimeError(
                 f"{self.path} holds a run of another configuration ({'; '.join(differing)}); "
@@ -79,10 +89,17 @@ class RunFolder:
             if not self.config.is_file():
                 write_json(self.config, config)
             if not self.finished:
+                self._clear()
                 self._note(environment(device or resolve_device(config.device)))
             yield
         finally:
             lock.release()
+
+    def _clear(self) -> None:
+        """Remove what killed trainings left half-written."""
+        for folder in (self.path, self.scores):
+            for left in folder.glob(f".*{PARTIAL}"):
+                left.unlink(missing_ok=True)
 
     def _note(self, now: dict[str, Any]) -> None:
         """Write what the run is made with; what another process began it with is kept, and the rest told apart."""
@@ -126,19 +143,42 @@ def finished_runs(root: str | Path) -> list[Path]:
 
 
 def read_run(run: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The configuration and the result of one finished run. Raises ValueError, naming the file, where one is
-    unusable."""
+    """The configuration and the result of one finished run, plain.
+
+    Raises ValueError, naming the file, where one is unusable, and where a name in the configuration cannot be part of
+    a path: tables and figures are called by it.
+    """
     config, result = (_json(Path(run) / name) for name in ("config.json", "result.json"))
+    where = Path(run) / "config.json"
     if absent := {"profile", "protocol", "setting", "method", "seed", "data"} - set(config):
-        raise ValueError(f"{Path(run) / 'config.json'} lacks {', '.join(sorted(absent))}")
+        raise ValueError(f"{where} lacks {', '.join(sorted(absent))}")
+    for key in ("profile", "protocol", "setting", "method"):
+        try:
+            check_path_name(setting_folder(str(config[key])) if key == "setting" else config[key], what=key)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+    if not isinstance(config["data"], dict) or type(config["seed"]) is not int:
+        raise ValueError(f"{where}: data must be an object with named values, and seed an integer")
     return config, result
+
+
+def read_threshold(run: str | Path) -> float:
+    """The threshold that a finished run fixed on its validation scores.
+
+    Raises ValueError, naming the file, unless it is a number in 0..1: without one, a target would be judged at its own
+    equal-error threshold, which looks at the target's labels.
+    """
+    threshold = read_run(run)[1].get("threshold")
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+        raise ValueError(
+            f"{Path(run) / 'result.json'}: threshold is {threshold!r}, must be a number in 0..1; restore the file or "
+            "run again"
+        )
+    return float(threshold)
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: {error}; delete the folder and run again") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected an object with named values")
-    return values
+        return read_values(path)
+    except ConfigurationError as error:
+        raise ValueError(f"{error}; delete the folder and run again") from error

@@ -10,6 +10,8 @@ several runs are compressed together.
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import h5py
@@ -17,13 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmdg_lite.configuration import write_bytes
-from mmdg_lite.runs.scores import Scores
+from mmdg_lite.data.real.files import open_regular
+from mmdg_lite.runs.scores import TEST, VALIDATION, Scores, check_range, check_samples
 
 FILE = "scores.h5"
 FLOAT32 = 24
 """Significant bits of a float32."""
 CHUNK = 2**14
 """Scores that are compressed together, in whole rows: short lists take several runs."""
+LARGEST = 2**30
+"""Bytes of the largest file, and of the largest dataset once decompressed, that is read."""
 SQUEEZED = {"shuffle": True, "compression": "gzip", "compression_opts": 9}
 
 
@@ -48,8 +53,8 @@ def packed_names(path: str | Path) -> dict[str, list[str]]:
     """Names of the lists of each run in a file, by the name of the run. Raises ValueError for a damaged file."""
     found: dict[str, list[str]] = {}
     with _Opened(path) as file:
-        for name in sorted(file):
-            for run in _texts(file[f"{name}/runs"]):
+        for name in sorted(file.names()):
+            for run in file.texts(name, "runs"):
                 found.setdefault(run, []).append(name)
     return found
 
@@ -57,21 +62,14 @@ def packed_names(path: str | Path) -> dict[str, list[str]]:
 def read_packed(path: str | Path, run: str, name: str) -> Scores:
     """Scores of one run on one list, exactly those that were packed.
 
-    Raises FileNotFoundError where there is no such file, ValueError, naming it, where it is damaged or lacks that run
-    or list.
+    Raises FileNotFoundError where there is no such file, ValueError, naming it, where it is damaged, lacks that run
+    or list, or holds what `scores.read_scores` would refuse.
     """
     with _Opened(path) as file:
-        runs = _texts(file[f"{name}/runs"]) if name in file else []
+        runs = file.texts(name, "runs") if name in file.names() else []
         if run not in runs:
             raise ValueError(f"{path} holds no scores of run {run!r} on {name!r}")
-        group = file[name]
-        kinds = np.array(_texts(group["species_names"]))
-        return Scores(
-            ids=tuple(_texts(group["ids"])),
-            labels=group["labels"][()].astype(np.int64),
-            species=tuple(kinds[group["species"][()]].tolist()),
-            scores=_as_read(group["scores"][runs.index(run)]),
-        )
+        return _with_scores(path, file.samples(name), file.scores(name, runs.index(run)))
 
 
 def read_packed_list(path: str | Path, name: str) -> dict[str, Scores]:
@@ -80,38 +78,82 @@ def read_packed_list(path: str | Path, name: str) -> dict[str, Scores]:
     Raises FileNotFoundError and ValueError as `read_packed` does.
     """
     with _Opened(path) as file:
-        if name not in file:
+        if name not in file.names():
             raise ValueError(f"{path} holds no scores on {name!r}")
-        group = file[name]
-        kinds = np.array(_texts(group["species_names"]))
-        ids, labels = tuple(_texts(group["ids"])), group["labels"][()].astype(np.int64)
-        species = tuple(kinds[group["species"][()]].tolist())
-        scores = _as_read(group["scores"][()])
+        samples, scores = file.samples(name), file.scores(name)
         return {
-            run: Scores(ids=ids, labels=labels, species=species, scores=scores[row])
-            for row, run in enumerate(_texts(group["runs"]))
+            run: _with_scores(path, samples, scores[row]) for row, run in enumerate(file.texts(name, "runs"))
         }
 
 
+def _with_scores(path: str | Path, samples: Scores, scores: NDArray[np.float64]) -> Scores:
+    check_range(Path(path), samples.ids, scores)
+    return replace(samples, scores=scores)
+
+
 class _Opened:
-    """A file open for reading, whose damage is a ValueError that names it and the cure."""
+    """A file open for reading, whose damage is a ValueError that names it and the cure.
+
+    Only what lies in the file itself is read: links and external data could show any other file of this machine.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
-    def __enter__(self) -> h5py.File:
-        if not self.path.is_file():
-            raise FileNotFoundError(f"there is no {self.path}")
+    def __enter__(self) -> "_Opened":
         try:
+            open_regular(self.path, limit=LARGEST).close()
             self.file = h5py.File(self.path, "r")
-        except OSError as error:
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"there is no {self.path}") from error
+        except Exception as error:
             raise self._damaged(error) from error
-        return self.file
+        return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         self.file.close()
-        if isinstance(error, (OSError, KeyError)):
+        told = isinstance(error, ValueError) and str(self.path) in str(error)
+        if isinstance(error, Exception) and not told:  # damaged files raise anything
             raise self._damaged(error) from error
+
+    def names(self) -> list[str]:
+        """Names of the lists. Raises ValueError for one that cannot be the name of a score file."""
+        names = list(self.file)
+        if wrong := [name for name in names if name != VALIDATION and not TEST.fullmatch(name)]:
+            raise ValueError(f"{wrong[0]!r} is no name of a list")
+        return names
+
+    def texts(self, name: str, what: str) -> list[str]:
+        """A dataset of texts of a list."""
+        return np.char.decode(self._dataset(name, what, "S")[()], "utf-8").tolist()
+
+    def samples(self, name: str) -> Scores:
+        """The samples of a list, checked; their scores are NaN."""
+        ids, kinds = self.texts(name, "ids"), np.array(self.texts(name, "species_names"))
+        labels = self._dataset(name, "labels", "iu", (len(ids),))[()].astype(np.int64)
+        species = kinds[self._dataset(name, "species", "u", (len(ids),))[()]].tolist()
+        check_samples(self.path, zip(ids, labels.tolist(), species, strict=True))
+        return Scores(ids=tuple(ids), labels=labels, species=tuple(species), scores=np.full(len(ids), np.nan))
+
+    def scores(self, name: str, row: int | None = None) -> NDArray[np.float64]:
+        """Scores of all runs on a list, runs x n, or of one, n."""
+        shape = len(self.texts(name, "runs")), len(self.texts(name, "ids"))
+        return _as_read(self._dataset(name, "scores", "f", shape)[() if row is None else row])
+
+    def _dataset(self, name: str, what: str, kinds: str, shape: tuple[int, ...] | None = None) -> h5py.Dataset:
+        group = self.file
+        for part in (name, what):
+            if not isinstance(group.get(part, getlink=True), h5py.HardLink):
+                raise ValueError(f"{name}/{what} is missing, or a link to elsewhere")
+            group = group[part]
+        if not isinstance(group, h5py.Dataset) or group.external or group.is_virtual:
+            raise ValueError(f"{name}/{what} is no dataset of this file")
+        wrong_shape = group.ndim != 1 if shape is None else group.shape != shape
+        if group.dtype.kind not in kinds or wrong_shape or group.nbytes > LARGEST:
+            raise ValueError(f"{name}/{what} holds {group.dtype} of shape {group.shape}")
+        if group.chunks is not None and prod(group.chunks) * group.dtype.itemsize > LARGEST:
+            raise ValueError(f"{name}/{what} is stored in parts of {group.chunks}")
+        return group
 
     def _damaged(self, error: BaseException) -> ValueError:
         return ValueError(f"{self.path} is not a whole file of packed scores ({error}); restore it, or pack it again")
@@ -158,10 +200,6 @@ def _write_list(group: h5py.Group, scored: Mapping[str, Scores], bits: int | Non
 
 def _bytes(texts: Sequence[str]) -> NDArray[np.bytes_]:
     return np.char.encode(np.array(texts), "utf-8")
-
-
-def _texts(dataset: h5py.Dataset) -> list[str]:
-    return np.char.decode(dataset[()], "utf-8").tolist()
 
 
 def _as_read(values: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -1,13 +1,13 @@
 """Files of the user's own that register architectures, balancing rules and methods, loaded by every process of a run.
 
-A run's configuration names the files that it needs, each with its SHA-256: whoever resumes or tests the run has the
-same code, or is told that it changed.
+A run's configuration records the files that it needs, each with its SHA-256: whoever resumes or tests the run names
+the same code, or is told that it changed. Nothing that a run folder names is executed unless the user named it too.
 """
 
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,14 +47,15 @@ def load_plugin(path: str | Path) -> Plugin:
     place = Path(path).resolve()
     if place.suffix != ".py" or not place.is_file():
         raise PluginError(f"{place}: no such Python file")
-    plugin = Plugin(path=str(place), sha256=hashlib.sha256(place.read_bytes()).hexdigest())
+    content = place.read_bytes()
+    plugin = Plugin(path=str(place), sha256=hashlib.sha256(content).hexdigest())
     if plugin.sha256 in _loaded:
         return plugin
     if any(known.plugin.path == plugin.path for known in _loaded.values()):
         raise PluginError(f"{place} was changed after it was loaded; start a new process (restart the kernel)")
     before = _registered()
     try:
-        _execute(place, f"mmdg_lite_plugin_{plugin.sha256[:16]}")
+        _execute(place, content, f"mmdg_lite_plugin_{plugin.sha256[:16]}")
         if _registered() == before:
             raise PluginError(f"{place} registers no architecture, rule or method")
     except Exception as error:
@@ -67,21 +68,25 @@ def load_plugin(path: str | Path) -> Plugin:
     return plugin
 
 
-def load_recorded(plugins: Iterable[Plugin]) -> None:
-    """Load what a configuration names. Raises `PluginError` if a file is not there, or not the same any more.
+def check_recorded(plugins: Mapping[str, Plugin], *, where: str) -> None:
+    """Raise `PluginError` unless this process has loaded every plugin that a configuration records, by its name.
 
-    Content that this process has loaded from another place will do.
+    The code that a run folder names is not executed, nor is its path looked at: folders come from anywhere. The user
+    names the file himself, wherever it lies; its content decides. `where`: the configuration, for the message.
     """
-    for plugin in plugins:
+    for name, plugin in plugins.items():
         if plugin.sha256 in _loaded:
             continue
-        if not Path(plugin.path).is_absolute():
-            raise PluginError(f"{plugin.path}: a recorded plugin has an absolute path; name the file by --plugin")
-        if not Path(plugin.path).is_file():
-            raise PluginError(f"{plugin.path} is not there any more; name its new place by --plugin")
-        if hashlib.sha256(Path(plugin.path).read_bytes()).hexdigest() != plugin.sha256:
-            raise PluginError(f"{plugin.path} is not the file that the run was made with; restore it, or run anew")
-        load_plugin(plugin.path)
+        if any(Path(known.plugin.path).name == name for known in _loaded.values()):
+            raise PluginError(
+                f"{where}: the {name} that is loaded is not the file that the run was made with (SHA-256 "
+                f"{plugin.sha256!r}); restore it, or run anew"
+            )
+        raise PluginError(
+            f"{where} needs the plugin {name!r}, recorded at {plugin.path!r} with SHA-256 {plugin.sha256!r}. Code that "
+            "a run names runs only if you name the file in this call: read the file, then add --plugin FILE "
+            "(in Python: mmdg_lite.runs.plugins.load_plugin(FILE))"
+        )
 
 
 def plugins_behind(names: Mapping[str, str]) -> dict[str, Plugin]:
@@ -103,13 +108,14 @@ def _registered() -> frozenset[tuple[str, str]]:
     return frozenset((table, name) for table, names in TABLES.items() for name in names)
 
 
-def _execute(place: Path, name: str) -> None:
+def _execute(place: Path, content: bytes, name: str) -> None:
+    """Execute the very bytes that the checksum is of, and no cached bytecode that may lie beside the file."""
     specification = importlib.util.spec_from_file_location(name, place)
-    assert specification is not None and specification.loader is not None
+    assert specification is not None
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module  # what dataclasses and pickle look for
     try:
-        specification.loader.exec_module(module)
+        exec(compile(content, str(place), "exec"), module.__dict__)
     except BaseException:
         del sys.modules[name]
         raise

@@ -1,7 +1,7 @@
 """The processes (ranks) that torchrun starts to train one model together: how they meet, agree and end.
 
 Every rank goes through the same collective calls in the same order. One that fails leaves word for the others before it
-goes, so that each of them can say why it ended.
+goes, so that each of them can say why it ended, unless torchrun ends it first.
 """
 
 import os
@@ -146,7 +146,8 @@ def _waiting() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise RankFailed(
-            "another rank is gone, killed perhaps (for want of memory?); torchrun's report below names it"
+            "another rank is gone, killed perhaps (for want of memory?); torchrun's report below names it. The last "
+            "state that was written is kept, and the same command goes on from it"
         ) from error
 
 

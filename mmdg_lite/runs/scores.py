@@ -10,7 +10,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mmdg_lite.configuration import write_bytes
+from mmdg_lite.data.real.files import read_gzip
 from mmdg_lite.metrics import Metrics, evaluate_scores
 from mmdg_lite.modality import Modality
 
@@ -90,7 +91,7 @@ def write_scores(
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows((name, label, kind, f"{score:.9g}") for name, label, kind, score in rows)
-    _check(path, rows)
+    _check_rows(path, rows)
     write_bytes(path, gzip.compress(text.getvalue().encode(), mtime=0))
 
 
@@ -102,8 +103,10 @@ def read_scores(path: str | Path) -> Scores:
     """
     path = Path(path)
     try:
-        text = gzip.decompress(path.read_bytes()).decode()
-    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
+        text = read_gzip(path).decode()
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a whole gzipped text file ({error}); delete it and evaluate again") from error
     try:
         lines = list(csv.reader(io.StringIO(text)))
@@ -118,16 +121,23 @@ def read_scores(path: str | Path) -> Scores:
             rows.append((name, int(label), kind, float(score)))
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {line} ({error})") from error
-    _check(path, rows)
+    _check_rows(path, rows)
     ids, labels, species, scores = zip(*rows, strict=True) if rows else ((), (), (), ())
     return Scores(
         ids=ids, labels=np.array(labels, dtype=np.int64), species=species, scores=np.array(scores, dtype=np.float64)
     )
 
 
-def _check(path: Path, rows: Sequence[tuple[str, int, str, float]]) -> None:
+def _check_rows(path: Path, rows: Sequence[tuple[str, int, str, float]]) -> None:
+    check_samples(path, ((name, label, kind) for name, label, kind, _ in rows))
+    check_range(path, [name for name, *_ in rows], np.array([score for *_, score in rows], dtype=np.float64))
+
+
+def check_samples(path: Path, samples: Iterable[tuple[str, int, str]]) -> None:
+    """Raise ValueError, naming the file, unless ids, labels and species are those of a list: ids differ, ids and
+    species are one line of text each, and live is label 1 and only that."""
     seen: set[str] = set()
-    for name, label, kind, score in rows:
+    for name, label, kind in samples:
         if name in seen:
             raise ValueError(f"{path}: id {name!r} occurs twice")
         seen.add(name)
@@ -139,14 +149,22 @@ def _check(path: Path, rows: Sequence[tuple[str, int, str, float]]) -> None:
             raise ValueError(
                 f"{path}: id {name!r} has label {label} and species {kind!r}; live is label 1 and only that"
             )
-        if not 0 <= score <= 1:
-            raise ValueError(f"{path}: id {name!r} has score {score}, must lie in 0..1")
+
+
+def check_range(path: Path, ids: Sequence[str], scores: NDArray[np.float64]) -> None:
+    """Raise ValueError, naming the file and the first id, where one of n scores is outside 0..1 or no number."""
+    outside = np.flatnonzero(~((scores >= 0) & (scores <= 1)))
+    if len(outside):
+        first = int(outside[0])
+        raise ValueError(f"{path}: id {ids[first]!r} has score {scores[first]}, must lie in 0..1")
 
 
 Pattern = tuple[Modality, ...]
 """Modalities that are taken away from every sample of a test."""
 
 
+VALIDATION = "validation"
+"""Name of the list of the sources' validation samples, without ending."""
 TEST = re.compile(
     r"test_(?P<target>[A-Za-z][A-Za-z0-9]*)"
     r"(?:_without_(?P<missing>[a-z_]+)|_(?P<deployment>d\d\d)|_(?P<faulty>[a-z]+)_fault(?P<severity>\d))?"
@@ -163,7 +181,7 @@ def of_p6(match: re.Match[str]) -> bool:
 def score_file(letter: str | None, missing: Sequence[Modality] = ()) -> str:
     """Name of a score file: "validation.csv.gz", "test_W.csv.gz", "test_W_without_depth_infrared.csv.gz"."""
     if letter is None:
-        return "validation.csv.gz"
+        return f"{VALIDATION}.csv.gz"
     without = "_without_" + "_".join(modality.value for modality in missing) if missing else ""
     return f"test_{letter}{without}.csv.gz"
 

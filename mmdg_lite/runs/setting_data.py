@@ -62,11 +62,16 @@ def load_setting(config: RunConfig, *, progress: bool = True) -> SettingData:
             for letter in setting.targets
         },
     )
+    check_setting(data)
+    return data
+
+
+def check_setting(data: SettingData) -> None:
+    """Raise `ValueError` for a training, validation or test list without live faces or without attacks."""
     for dataset, what in ((data.train, "training"), (data.validation, "validation")):
         check_classes(dataset, what)
     for dataset in data.tests.values():
         check_classes(dataset, "test")
-    return data
 
 
 def check_classes(dataset: FaceDataset, what: str) -> None:

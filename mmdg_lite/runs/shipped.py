@@ -22,7 +22,7 @@ from mmdg_lite.models.multimodal import MultimodalModel
 from mmdg_lite.runs.checkpoints import read_checkpoint, write_checkpoint
 from mmdg_lite.runs.command import as_commanded, command_line
 from mmdg_lite.runs.config import RunConfig, resolve_device
-from mmdg_lite.runs.folder import RunFolder, read_run
+from mmdg_lite.runs.folder import RunFolder, read_run, read_threshold
 
 WEIGHTS, RECORD, PICTURES = "quickstart.safetensors", "quickstart.json", "quickstart_pictures.json"
 LARGEST = 2_000_000  # bytes; a package should not carry more
@@ -114,7 +114,7 @@ def ship(run: str | Path, *, folder: str | Path = ASSETS) -> tuple[Path, Path]:
     checkpoint = read_checkpoint(source.model)
     record = Record(
         config=as_commanded(config),  # no paths of this machine, and nothing that only its device can do
-        threshold=result["threshold"],
+        threshold=read_threshold(source.path),
         kept_step=checkpoint.values["step"],
         steps=result["steps"],
         test_hter={name: metrics["hter"] for name, metrics in result["metrics"].items() if name != "validation"},

@@ -27,7 +27,7 @@ from mmdg_lite.models.builder import build
 from mmdg_lite.models.multimodal import MultimodalModel
 from mmdg_lite.results.calibration import expected_calibration_error, risk_coverage
 from mmdg_lite.runs.checkpoints import read_checkpoint
-from mmdg_lite.runs.folder import RunFolder, read_run
+from mmdg_lite.runs.folder import RunFolder, read_threshold
 from mmdg_lite.studies import quickstart
 from mmdg_lite.studies.audit.runs import RUNS, SEEDS, VARIANTS, run_folder
 from mmdg_lite.studies.regions import (
@@ -112,7 +112,7 @@ def trained(run: Path) -> tuple[MultimodalModel, float]:
     folder = RunFolder(run)
     model = build(folder.read_config().model)
     model.load_trainable_state_dict(read_checkpoint(folder.model).tensors)
-    return model, float(read_run(run)[1]["threshold"])
+    return model, read_threshold(run)
 
 
 def study(*, runs: Path = RUNS, out: Path = OUT, progress: bool = True) -> list[Path]:

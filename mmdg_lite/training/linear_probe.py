@@ -1,6 +1,5 @@
 """Converged logistic regression on frozen CLIP features: the baseline that every trained method has to beat."""
 
-import json
 from collections.abc import Callable
 
 import numpy as np
@@ -19,6 +18,7 @@ from mmdg_lite.runs.folder import RunFolder
 from mmdg_lite.runs.scores import Scores
 from mmdg_lite.runs.setting_data import SettingData
 from mmdg_lite.training.evaluation import clip_features
+from mmdg_lite.training.log import TrainingLog
 
 STRENGTHS = tuple(10.0**power for power in range(-4, 3))
 """Inverse regularisation strengths to choose from, on the sources' validation lists."""
@@ -63,6 +63,8 @@ def fit_probe(
 
     train, validation = features(data.train, (), "train"), features(data.validation, (), "validation")
     fitted = []
+    log = TrainingLog(run.metrics)
+    log.begin()
     for strength in STRENGTHS:
         probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=10_000, tol=1e-6))
         probe.fit(train, data.train.labels)
@@ -75,8 +77,7 @@ def fit_probe(
             "loss": result.cross_entropy,
             "eer": evaluate_scores(result.scores, result.labels).eer,
         }
-        with run.metrics.open("a" if len(fitted) > 1 else "w", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        log.add(line)
     best = min(fitted, key=lambda item: item[:2])[2]
 
     def score(dataset: FaceDataset, missing: tuple[Modality, ...]) -> Scores:

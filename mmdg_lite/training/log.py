@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mmdg_lite.configuration import write_text
+from mmdg_lite.configuration import write_bytes, write_text
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.regrad.step import Report
 from mmdg_lite.runs.ranks import rank
@@ -26,21 +26,41 @@ class TrainingLog:
             write_text(self.path, "")
 
     def add(self, record: dict[str, Any]) -> None:
-        """One more line."""
-        if rank() == 0:
+        """One more line. Raises `OSError` naming the file if it cannot be written, such as on a full disk."""
+        if rank() > 0:
+            return
+        try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            reason = f"{error.strerror or error} (the same command goes on from the last state)"
+            raise OSError(error.errno, reason, str(self.path)) from error
 
     def shorten(self, step: int) -> None:
-        """Drop lines of later steps, since they will be made again, and one that was cut off."""
+        """Drop lines of later steps, since they will be made again, and what a loss of power left of the last line.
+
+        That is a line that was cut off, and zero bytes with what follows them. Raises `ValueError`, naming the file,
+        for any other line that is not one of a log.
+        """
         if rank() > 0:
             return
         kept = []
-        for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):
-            if not line.endswith("\n") or json.loads(line)["step"] > step:
+        for number, line in enumerate(self.path.read_bytes().partition(b"\0")[0].splitlines(keepends=True), start=1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                of = json.loads(line)["step"]
+                if type(of) is not int:
+                    raise TypeError(f"step is {of!r}")
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise ValueError(
+                    f"{self.path}, line {number}: not a line of a log ({error}); restore the file, or delete the "
+                    "run's folder to start anew"
+                ) from error
+            if of > step:
                 break
             kept.append(line)
-        write_text(self.path, "".join(kept))
+        write_bytes(self.path, b"".join(kept))
 
 
 def training_record(step: int, joint: Joint, report: Report) -> dict[str, Any]:

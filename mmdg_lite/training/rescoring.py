@@ -10,7 +10,7 @@ from mmdg_lite.data.dataset import FaceDataset, live_and_species
 from mmdg_lite.models.builder import build
 from mmdg_lite.runs.checkpoints import read_checkpoint
 from mmdg_lite.runs.config import DataConfig, RunConfig, resolve_device
-from mmdg_lite.runs.folder import RunFolder, read_run
+from mmdg_lite.runs.folder import RunFolder, read_threshold
 from mmdg_lite.runs.scores import Pattern, score_file
 from mmdg_lite.runs.setting_data import check_classes, load_domain
 from mmdg_lite.training.evaluation import Scorer, Scores, model_scorer, possible_tests, score
@@ -50,7 +50,7 @@ def evaluate(
     """
     folder = RunFolder(run)
     scorer, config = _kept_model(folder, device)
-    _, result = read_run(folder.path)
+    threshold = read_threshold(folder.path)
     data = _data(config.data, data_root=data_root, samples=samples, seed=data_seed)
     left_out = config.domains.left_out_species
     target = Path(out) if out is not None else folder.path / "evaluation"
@@ -71,8 +71,8 @@ def evaluate(
                 progress=progress,
             )
             scored.write(target / "scores" / name)
-            metrics[name.removesuffix(".csv.gz")] = scored.metrics(threshold=result["threshold"]).to_dict()
-    values = {"run": folder.path.name, "threshold": result["threshold"], "metrics": metrics}
+            metrics[name.removesuffix(".csv.gz")] = scored.metrics(threshold=threshold).to_dict()
+    values = {"run": folder.path.name, "threshold": threshold, "metrics": metrics}
     write_json(target / "evaluation.json", values)
     return values
 
@@ -85,7 +85,7 @@ def add_p6(run: str | Path, *, device: str = "auto", cache: str | None = None, p
     Args:
         run: folder of a finished run of a trained method on the synthetic domains.
         device: "auto", "cpu", "cuda" or "mps".
-        cache: folder for rendered samples; None: the run's own, if it had one.
+        cache: folder for rendered samples; None: render them anew.
         progress: show progress bars.
 
     Returns:
@@ -96,7 +96,7 @@ def add_p6(run: str | Path, *, device: str = "auto", cache: str | None = None, p
     """
     folder = RunFolder(run)
     scorer, config = _kept_model(folder, device)
-    changed = replace(config, data=replace(config.data, deployments=True, cache=cache or config.data.cache))
+    changed = replace(config, data=replace(config.data, deployments=True, cache=cache))
 
     def scored(dataset: FaceDataset, missing: Pattern) -> Scores:
         return score(scorer, dataset, source_domains=config.domains.sources, missing=missing, progress=False)
@@ -121,7 +121,9 @@ def _kept_model(folder: RunFolder, device: str) -> tuple[Scorer, RunConfig]:
 
 
 def _data(data: DataConfig, *, data_root: str | Path | None, samples: int | None, seed: int | None) -> DataConfig:
-    changes: dict[str, Any] = {"root": str(data_root)} if data_root is not None else {}
+    """The run's data with changes. The run's cache is not used: it is a path to write to that a run folder names."""
+    changes: dict[str, Any] = {"cache": None}
+    changes |= {"root": str(data_root)} if data_root is not None else {}
     changes |= {"test_samples": samples} if samples is not None else {}
     changes |= {"seed": seed} if seed is not None else {}
     return replace(data, **changes)

@@ -1,6 +1,7 @@
 """One run from its configuration to its scores. The best parameters and the threshold are chosen on the sources'
 validation lists, never on a target."""
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -16,10 +17,10 @@ from mmdg_lite.runs.config import RunConfig, resolve_device
 from mmdg_lite.runs.environment import peak_memory
 from mmdg_lite.runs.folder import RunFolder
 from mmdg_lite.runs.methods import method
-from mmdg_lite.runs.plugins import load_recorded
-from mmdg_lite.runs.ranks import from_first, gathered, rank, ranks, started
+from mmdg_lite.runs.plugins import check_recorded
+from mmdg_lite.runs.ranks import from_first, gathered, rank, ranks, started, world_size
 from mmdg_lite.runs.scores import Pattern, Scores, score_file
-from mmdg_lite.runs.setting_data import SettingData, load_setting, p6_lists
+from mmdg_lite.runs.setting_data import SettingData, check_setting, load_setting, p6_lists
 from mmdg_lite.training.evaluation import model_scorer, possible_tests, score, summarise
 from mmdg_lite.training.linear_probe import fit_probe
 from mmdg_lite.training.trainer import Trainer
@@ -44,25 +45,36 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
         The folder.
 
     Raises:
-        ValueError: a method that several ranks cannot train, or fewer samples in a batch than ranks.
+        ValueError: a method that several ranks cannot train, fewer samples in a batch than ranks, or a list without
+            live faces or without attacks.
         RuntimeError: the folder is in use or belongs to another configuration.
         trainer.Interrupted: SIGINT or SIGTERM arrived, on one rank at least; the state was written.
         trainer.OutOfMemory: the device cannot hold a step; the message says which batch size it could.
         trainer.NonFiniteLoss: training diverged; the last state is kept.
         checkpoints.CheckpointError: the written state is damaged or not of this run (naming the file).
-        plugins.PluginError: a file of the user's own that the run needs is gone, or was changed.
+        plugins.PluginError: a file of the user's own that the run needs is not loaded, or was changed.
         ranks.RankFailed: another rank failed, and this one with it.
     """
-    load_recorded(config.plugins.values())
     run = RunFolder(folder)
+    check_recorded(config.plugins, where=f"the configuration for {run.path}")
     _check_ranks(config)
     with ranks(resolve_device(config.device)) as device:
         first = rank() == 0
         with run.claimed(config, device) if first else nullcontext():
             if from_first(lambda: run.finished):
                 return run.path
+            if first and world_size() > 1:
+                print(
+                    f"{world_size()} ranks train {run.path} together; if one ends, all end. The last state stays in "
+                    f"{run.state}: the same command goes on from it, with any number of ranks",
+                    file=sys.stderr,
+                    flush=True,
+                )  # said before anything happens: a rank that another one takes with it may not get to speak
             since = time.perf_counter()
-            data = data or load_setting(config, progress=progress and first)
+            if data is None:
+                data = load_setting(config, progress=progress and first)
+            else:
+                check_setting(data)
             if first and not run.pictures.is_file():
                 write_json(run.pictures, picture_statistics(data.train))
             if method(config.method).kind == "linear_probe":

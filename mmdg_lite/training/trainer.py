@@ -19,9 +19,11 @@ from mmdg_lite.regrad.step import ReGrad, trainable
 from mmdg_lite.runs.checkpoints import (
     Checkpoint,
     CheckpointError,
+    check_form,
     load_optimiser_tensors,
     optimiser_tensors,
     read_checkpoint,
+    whole_number,
     write_checkpoint,
 )
 from mmdg_lite.runs.config import RunConfig, resolve_device
@@ -253,7 +255,7 @@ class Trainer:
 
     def _take_up(self) -> None:
         """Go on from the written state. Raises `CheckpointError`, naming the file, if it does not fit this run."""
-        state = read_checkpoint(self.run.state)
+        state = read_checkpoint(self.run.state, checksum_required=True)
         written_on = state.values.get("device")
         if written_on != self.device.type:
             raise CheckpointError(
@@ -262,21 +264,29 @@ class Trainer:
             )
         try:
             self._restore(state)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise CheckpointError(f"{self.run.state} is not a state of this run ({error}); delete it") from error
         self.log.shorten(self.step)
 
     def _restore(self, state: Checkpoint) -> None:
-        self.model.load_trainable_state_dict(state.part("model"))
-        load_optimiser_tensors(self.optimiser, state.part("optimiser"))
-        self.generator.set_state(state.tensors["generator"])
-        self.regrad.load_state_dict(state.values["regrad"])
-        eer, loss = (math.inf if value is None else float(value) for value in state.values["best_key"])
-        self.best, self.best_key = state.part("best"), (eer, loss)
-        self.step, self.best_step, self.waited, self.skipped = (
-            int(state.values[name]) for name in ("step", "best_step", "waited", "skipped")
+        values, model = state.values, self.model.trainable_state_dict()
+        step = whole_number(values, "step", most=self.config.training.steps)
+        best_step, waited, skipped = (
+            whole_number(values, name, most=step) for name in ("best_step", "waited", "skipped")
         )
-        self.seconds = float(state.values["seconds"])
+        check_form(state.part("model"), model, what="model")
+        if best := state.part("best"):
+            check_form(best, model, what="best")
+        elif best_step:
+            raise ValueError(f"the parameters of the best step, {best_step}, are missing")
+        load_optimiser_tensors(self.optimiser, state.part("optimiser"), stepped=step > skipped)
+        self.model.load_trainable_state_dict(state.part("model"))
+        self.generator.set_state(state.tensors["generator"])
+        self.regrad.load_state_dict(values["regrad"])
+        eer, loss = (math.inf if value is None else float(value) for value in values["best_key"])
+        self.best, self.best_key = best, (eer, loss)
+        self.step, self.best_step, self.waited, self.skipped = step, best_step, waited, skipped
+        self.seconds = float(values["seconds"])
 
     def _epoch(self, epoch: int, start: int) -> Any:
         """This rank's share of the batches of one epoch from number `start` on, the same whenever it asks."""

@@ -73,3 +73,13 @@ def test_a_configuration_without_a_documented_key_is_refused(submitted: Path) ->
     path.write_text(json.dumps({key: value for key, value in documented_config().items() if key != "seed"}))
     with pytest.raises(ValueError, match="lacks seed"):
         read_run(path.parent)
+
+
+def test_every_guarantee_is_shown_by_a_test_that_exists() -> None:
+    section = TEXT.partition("## Guarantees")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")][2:]
+    named = [re.fullmatch(r"\|.+\|.+\| `(\S+\.py)::(test_\w+)` \|", row) for row in rows]
+    assert len(rows) > 20 and all(named), rows
+    for place in filter(None, named):
+        path = Path(__file__).parents[1] / place[1]
+        assert re.search(rf"^def {place[2]}\(", path.read_text(encoding="utf-8"), flags=re.MULTILINE), place[0]

@@ -1,6 +1,7 @@
 """Loading CLIP: the shipped one, random weights, local files of every kind, and clear words when something is wrong."""
 
 import json
+import warnings
 from pathlib import Path
 
 import open_clip
@@ -10,6 +11,7 @@ from open_clip.transformer import QuickGELU
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from mmdg_lite.__main__ import main
 from mmdg_lite.models import clip as clip_module
 from mmdg_lite.models.builder import ModelConfig, build
 from mmdg_lite.models.clip import (
@@ -23,7 +25,15 @@ from mmdg_lite.models.clip import (
     normalise,
     tokenize,
 )
-from mmdg_lite.models.clip_weights import ROW_IDS, TOKEN_TABLE, read_weights, untrained_rows, write_compact
+from mmdg_lite.models.clip_weights import (
+    ROW_IDS,
+    TOKEN_TABLE,
+    convert_torchscript,
+    read_clip,
+    read_weights,
+    untrained_rows,
+    write_compact,
+)
 from mmdg_lite.pretraining.captions import caption_words
 from mmdg_lite.pretraining.record import card
 
@@ -141,13 +151,44 @@ class _Archive(nn.Module):
         return self.ln_final(x)
 
 
+@pytest.fixture
+def archive(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated
+        torch.jit.script(_Archive(torch.arange(6.0).view(2, 3))).save(str(tmp_path / "archive.pt"))
+    return tmp_path / "archive.pt"
+
+
+def test_torchscript_archives_are_not_executed_unless_one_says_so(archive, monkeypatch):
+    monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("code of the file would run"))
+    with pytest.raises(CheckpointError, match=r"archive\.pt is a TorchScript archive.*convert-clip .*archive\.pt"):
+        read_weights(archive)
+    with pytest.raises(CheckpointError, match="runs code"):
+        load_clip("tiny", checkpoint=archive)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_torchscript_archives_are_read_without_their_extras(tmp_path):
-    weight = torch.arange(6.0).view(2, 3)
-    torch.jit.script(_Archive(weight)).save(str(tmp_path / "archive.pt"))
-    state = read_weights(tmp_path / "archive.pt")
-    assert set(state) == {"ln_final.weight", "ln_final.bias"}
-    assert torch.equal(state["ln_final.weight"], weight)
+def test_the_command_converts_a_torchscript_archive_without_its_extras(archive, tmp_path, capsys):
+    assert main(["convert-clip", str(archive), str(tmp_path / "clip.safetensors")]) == 0
+    assert "running the code" in capsys.readouterr().err
+    weights = read_clip(tmp_path / "clip.safetensors")
+    assert set(weights.state) == {"ln_final.weight", "ln_final.bias"} and weights.activation == "quick_gelu"
+    assert torch.equal(weights.state["ln_final.weight"], torch.arange(6.0).view(2, 3))
+
+
+def test_only_torchscript_archives_are_converted(tmp_path, random_tiny):
+    torch.save(dict(random_tiny.state_dict()), tmp_path / "plain.pt")
+    with pytest.raises(CheckpointError, match=r"plain\.pt is no TorchScript archive: give it as `checkpoint`"):
+        convert_torchscript(tmp_path / "plain.pt", tmp_path / "out.safetensors")
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pt"):
+        convert_torchscript(tmp_path / "nowhere.pt", tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_compact_files_of_equal_weights_are_equal_bytes(tmp_path, random_tiny):
+    for number in range(6):
+        write_compact(tmp_path / str(number), random_tiny.state_dict(), [320, 5], seed=0)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
 
 
 def test_a_missing_file_is_named(tmp_path, monkeypatch):

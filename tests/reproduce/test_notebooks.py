@@ -42,6 +42,14 @@ def test_a_notebook_runs_in_its_own_folder_with_this_interpreter_and_the_paramet
     assert Path(place) == folder.resolve()
 
 
+def test_braces_in_folders_are_no_parameters(tmp_path):
+    folder = tmp_path / "{number} {other}"
+    folder.mkdir()
+    source = written(folder / "00_{number}.ipynb", "x = number")
+    out = notebooks.execute(source, parameters={"number": 2}, out=folder / "out" / "{x}.ipynb", progress=False)
+    assert out.is_file() and sorted(path.name for path in tmp_path.iterdir()) == ["{number} {other}"]
+
+
 def test_cleaning_leaves_sources_and_outputs_and_nothing_of_the_machine(executed):
     book = notebooks.clean(nbformat.read(executed, as_version=4), places=(executed.parent.parent,))
     text = nbformat.writes(book)

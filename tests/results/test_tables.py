@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+from io import StringIO
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,8 @@ from mmdg_lite.results.collect import collect, collect_species, read_history
 from mmdg_lite.results.components import components, components_of, coverage, rules, species_table
 from mmdg_lite.results.paired_test import compare, paired
 from mmdg_lite.results.published import published_results
-from mmdg_lite.results.table_text import grid, latex, percent
+from mmdg_lite.results.table_text import csv as csv_text
+from mmdg_lite.results.table_text import grid, latex, markdown, percent
 from mmdg_lite.results.tables import beside, deployments, table, tables
 from mmdg_lite.runs.methods import METHODS, PEER_NOTE
 from mmdg_lite.runs.scores import read_scores
@@ -368,6 +370,21 @@ def test_latex_escapes_and_balances(p1):
     assert "CPS-$>$W" in text
     assert r"$\pm$" in text
     assert r"50\%" in latex("t", [("50%", pd.DataFrame({"a_b": ["x"]}))])
+
+
+def test_names_from_files_are_no_formulas_no_html_and_no_commands():
+    """What a spreadsheet, a browser or LaTeX would take for more than text."""
+    names = ["=HYPERLINK(0)", "+cmd|x", "-x", "@SUM(1)", "-1.20 ± 0.30", "-3.0 to 1.5", "+1.2, -0.4", "print"]
+    frame = pd.DataFrame({"species": names, "number": [-1.5] * 8, "=a": [None] * 8})
+    rows = list(csv.reader(StringIO(csv_text(frame))))
+    assert rows[0] == ["species", "number", "'=a"]
+    assert [row[0] for row in rows[1:]] == [f"'{name}" for name in names[:4]] + names[4:]
+    assert {row[1] for row in rows[1:]} == {"-1.5"}
+    hostile = pd.DataFrame({"<b>": ["<img src=x onerror=alert(1)>", "[here](javascript:alert(1))", "p < 0.05, CPS->W"]})
+    text = markdown("<script>", [("<i>", hostile)])
+    assert "<" not in text.replace("p < 0.05", "") and "](" not in text
+    assert "p < 0.05, CPS->W" in text
+    assert r"a\textasciicircum{}\textasciitilde{}b" in latex("t", [("c", pd.DataFrame({"n": ["a^~b"]}))])
 
 
 def test_grid_pads_and_percent_rounds():

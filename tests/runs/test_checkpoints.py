@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mmdg_lite.runs.checkpoints import (
@@ -77,7 +77,7 @@ def test_an_optimiser_goes_on_where_it_stood(optimiser_class, tmp_path):
     take(model, optimiser, 2)
     again, other = trained(optimiser_class, steps=0)
     again.load_state_dict(weights)
-    load_optimiser_tensors(other, read_checkpoint(tmp_path / "s").tensors)
+    load_optimiser_tensors(other, read_checkpoint(tmp_path / "s").tensors, stepped=True)
     torch.manual_seed(1)
     take(again, other, 2)
     assert all(same_bits(value, model.state_dict()[name]) for name, value in again.state_dict().items())
@@ -87,7 +87,7 @@ def test_the_state_of_a_larger_model_is_refused():
     _, optimiser = trained(torch.optim.Adam)
     other = torch.optim.Adam([nn.Parameter(torch.zeros(3))])
     with pytest.raises(ValueError, match="more parameters than the model"):
-        load_optimiser_tensors(other, optimiser_tensors(optimiser))
+        load_optimiser_tensors(other, optimiser_tensors(optimiser), stepped=True)
 
 
 def test_an_absent_file_is_named(tmp_path):
@@ -185,3 +185,64 @@ def test_what_a_killed_process_left_half_written_has_another_name(tmp_path, monk
             whole(path, size=2000)
     assert path.read_bytes() == before
     assert len(list(tmp_path.glob("*.safetensors"))) == 1 and len(list(tmp_path.iterdir())) == 2
+
+
+def test_any_flipped_bit_of_tensors_or_values_is_noticed(tmp_path, rng):
+    path = tmp_path / "state.safetensors"
+    write_checkpoint(path, {"a": torch.arange(40), "b": torch.ones(3)}, {"step": 17, "note": "x" * 200})
+    before = path.read_bytes()
+    start = len(before) - 40 * 8 - 3 * 4
+    values = before.index(b"xxx")
+    places = [*rng.integers(start, len(before), 40).tolist(), values + 5, before.index(b"17")]
+    for place in places:
+        bit = int(rng.integers(3))  # of a letter or digit, so that the header stays readable
+        path.write_bytes(before[:place] + bytes([before[place] ^ 1 << bit]) + before[place + 1 :])
+        with pytest.raises(CheckpointError, match=r"state\.safetensors is damaged: .* does not fit its checksum"):
+            read_checkpoint(path)
+
+
+def test_files_of_earlier_versions_have_no_checksum_and_may_be_read_but_not_gone_on_from(tmp_path):
+    path = tmp_path / "old.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata={"format": "mmdg_lite", "values": '{"step": 3}'})
+    assert read_checkpoint(path).values == {"step": 3}
+    with pytest.raises(CheckpointError, match=r"old\.safetensors has no checksum"):
+        read_checkpoint(path, checksum_required=True)
+
+
+def test_equal_content_gives_equal_bytes_in_the_library_s_own_format(tmp_path):
+    tensors = {name: torch.randn(3, 2) for name in "dacb"}
+    for number in range(8):  # the library's own order of two notes changes from call to call
+        write_checkpoint(tmp_path / f"{number}", dict(sorted(tensors.items(), reverse=number % 2 > 0)), {"step": 1})
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    assert all(torch.equal(value, tensors[name]) for name, value in load_file(tmp_path / "0").items())
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (lambda tensors: tensors.clear(), "the optimiser's state is missing"),
+        (lambda tensors: tensors.pop("0/exp_avg"), "parameter 0: exp_avg is missing"),
+        (lambda tensors: tensors.update({"0/more": torch.zeros(1)}), "parameter 0: more is unexpected"),
+        (
+            lambda tensors: tensors.update({"1/exp_avg": torch.zeros(5)}),
+            r"exp_avg is float32 of shape \(5,\), expected",
+        ),
+        (lambda tensors: tensors.update({"1/step": torch.tensor(3)}), "step is int64 of shape"),
+        (lambda tensors: tensors.update({"0/exp_avg": tensors["0/exp_avg"].half()}), "exp_avg is float16"),
+        (lambda tensors: tensors.update({"-1/step": torch.tensor(3.0)}), "more parameters than the model"),
+    ],
+)
+def test_an_optimiser_state_of_another_form_is_refused(change, reason):
+    _, optimiser = trained(torch.optim.AdamW)
+    tensors = optimiser_tensors(optimiser)
+    change(tensors)
+    with pytest.raises(ValueError, match=reason):
+        load_optimiser_tensors(trained(torch.optim.AdamW, steps=0)[1], tensors, stepped=True)
+
+
+def test_sgd_keeps_no_state_and_takes_none():
+    _, optimiser = trained(torch.optim.SGD)
+    assert optimiser_tensors(optimiser) == {}
+    load_optimiser_tensors(optimiser, {}, stepped=True)
+    with pytest.raises(ValueError, match="step is unexpected"):
+        load_optimiser_tensors(optimiser, {"0/step": torch.tensor(1.0)}, stepped=True)

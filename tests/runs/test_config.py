@@ -11,9 +11,10 @@ import torch
 
 from mmdg_lite.configuration import ConfigurationError, from_dict, read_json, to_dict, write_json
 from mmdg_lite.data.protocols import PROTOCOLS
+from mmdg_lite.registry import check_path_name
 from mmdg_lite.runs import folder as run_folder
-from mmdg_lite.runs.config import PROFILES, RunConfig, TrainingConfig, configure, resolve_device
-from mmdg_lite.runs.folder import RunFolder, differences
+from mmdg_lite.runs.config import PROFILES, RunConfig, TrainingConfig, configure, resolve_device, setting_folder
+from mmdg_lite.runs.folder import RunFolder, differences, read_run
 from mmdg_lite.runs.methods import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -241,3 +242,46 @@ with RunFolder({str(tmp_path)!r}).claimed(configure("quick")):
     finally:
         holder.kill()
         holder.communicate(timeout=60)
+
+
+def test_what_killed_trainings_left_half_written_is_removed_at_the_next_start(tmp_path):
+    run = RunFolder(tmp_path)
+    run.scores.mkdir()
+    left = [tmp_path / ".state.safetensors.0a1b.partial", run.scores / ".validation.csv.gz.0a1b.partial"]
+    for path in left:
+        path.write_bytes(b"half")
+    with run.claimed(configure("quick")):
+        assert not any(path.exists() for path in left)
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("profile", "../../elsewhere"),
+        ("protocol", "/tmp"),
+        ("setting", "a/../b"),
+        ("method", ".."),
+        ("method", None),
+        ("seed", "../x"),
+        ("data", []),
+    ],
+)
+def test_names_in_files_that_would_become_paths_are_refused(key, value, make_run):
+    run = make_run(method="fusion")
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(ValueError, match=rf"config\.json: .*{key}"):
+        read_run(run)
+
+
+@pytest.mark.parametrize("name", ["../fusion", "a/b", "", "."])
+def test_a_method_s_name_is_no_path(name):
+    values = to_dict(configure("quick", method="fusion")) | {"method": name}
+    with pytest.raises(ConfigurationError, match="cannot name a method"):
+        from_dict(RunConfig, values)
+
+
+def test_every_setting_can_name_a_folder():
+    for protocol in PROTOCOLS.values():
+        for setting in protocol:
+            check_path_name(setting_folder(setting), what="setting")

@@ -1,5 +1,7 @@
 """Scores of many runs in one file: exactly what went in comes out, damage is told, equal scores make equal files."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdg_lite.runs.packed import FILE, pack, packed_names, read_packed, rounded
+from mmdg_lite.runs.packed import FILE, pack, packed_names, read_packed, read_packed_list, rounded
 from mmdg_lite.runs.scores import Scores, read_scores, write_scores
 
 NUMBER = 40
@@ -147,3 +149,84 @@ def test_more_species_than_a_byte_can_count(tmp_path: Path) -> None:
     scores = Scores(ids=kinds, labels=np.zeros(300, dtype=np.int64), species=kinds, scores=np.full(300, 0.5))
     pack(tmp_path / FILE, {"test_W": {"run": scores}})
     assert read_packed(tmp_path / FILE, "run", "test_W").species == kinds
+
+
+def changed(path: Path, name: str, change: Callable[[np.ndarray], None]) -> None:
+    """Put another content into a dataset."""
+    with h5py.File(path, "a") as file:
+        values = file[name][()]
+        change(values)
+        del file[name]
+        file[name] = values
+
+
+@pytest.mark.parametrize(
+    "name, place, value, reason",
+    [
+        ("scores", (0, 3), 7.0, "'é003' has score 7.0, must lie in 0..1"),
+        ("scores", (0, 0), np.nan, "'é000' has score nan"),
+        ("scores", (0, 1), -0.1, "has score -0.1"),
+        ("labels", 2, 5, "'é002' has label 5"),
+        ("labels", 2, 1, "'é002' has label 1 and species 'fake_head'"),
+        ("ids", 4, "é003".encode(), "id 'é003' occurs twice"),
+        ("ids", 4, b"a\nb", "must be one line of text each"),
+        ("ids", 4, b"\xff", "not a whole file of packed scores"),
+        ("species", 0, 9, "not a whole file of packed scores"),
+    ],
+)
+def test_what_score_files_refuse_is_refused_here_too(
+    tmp_path: Path, name: str, place: int, value: object, reason: str
+) -> None:
+    path = tmp_path / FILE
+    pack(path, {"validation": {"a": some(0, width=64)}})
+    changed(path, f"validation/{name}", lambda values: values.__setitem__(place, value))
+    for read in (lambda: read_packed(path, "a", "validation"), lambda: read_packed_list(path, "validation")):
+        with pytest.raises(ValueError, match=rf"(?s)scores\.h5.*{reason}"):
+            read()
+
+
+@pytest.mark.parametrize("how", ["external link", "soft link", "external data", "virtual", "shape", "type", "group"])
+def test_only_what_lies_in_the_file_itself_is_read(tmp_path: Path, how: str) -> None:
+    path, other = tmp_path / FILE, tmp_path / "other.h5"
+    pack(path, {"validation": {"a": some(0)}})
+    pack(other, {"validation": {"a": some(1)}})
+    (tmp_path / "raw").write_bytes(np.zeros(NUMBER, dtype=np.float32).tobytes())
+    with h5py.File(path, "a") as file:
+        group = file["validation"]
+        del group["scores"]
+        if how == "external link":
+            group["scores"] = h5py.ExternalLink(str(other), "/validation/scores")
+        elif how == "soft link":
+            group["scores"] = h5py.SoftLink("/validation/labels")
+        elif how == "external data":
+            raw = [(str(tmp_path / "raw"), 0, NUMBER * 4)]
+            group.create_dataset("scores", shape=(1, NUMBER), dtype=np.float32, external=raw)
+        elif how == "virtual":
+            layout = h5py.VirtualLayout(shape=(1, NUMBER), dtype=np.float32)
+            layout[:] = h5py.VirtualSource(str(other), "/validation/scores", shape=(1, NUMBER))
+            group.create_virtual_dataset("scores", layout)
+        elif how == "group":
+            group.create_group("scores")
+        else:
+            group["scores"] = np.zeros((1, 3)) if how == "shape" else np.zeros((1, NUMBER), dtype="S3")
+    with pytest.raises(ValueError, match=r"scores\.h5 is not a whole file of packed scores \(.*validation/scores"):
+        read_packed(path, "a", "validation")
+
+
+def test_a_dataset_that_would_fill_the_memory_and_a_name_that_is_none_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    with h5py.File(path, "w") as file:
+        for name in ("runs", "ids"):
+            file.create_dataset(f"validation/{name}", shape=(2**40,), dtype="S8", chunks=(2**10,), compression="gzip")
+    with pytest.raises(ValueError, match=r"validation/runs holds \|S8 of shape \(1099511627776,\)"):
+        read_packed(path, "a", "validation")
+    with h5py.File(path, "w") as file:
+        file.create_group("test_../../x")
+    with pytest.raises(ValueError, match=r"'test_\.\.' is no name of a list"):
+        packed_names(path)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / FILE)
+    with pytest.raises(ValueError, match=r"scores\.h5.*not a regular file"):
+        packed_names(tmp_path / FILE)

@@ -1,29 +1,37 @@
 """A user's own file: what it registers, what of it a run records, and what is refused."""
 
-import hashlib
 import json
+import py_compile
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from mmdg_lite.configuration import ConfigurationError, to_dict, write_json
-from mmdg_lite.models.builder import register as register_architecture
-from mmdg_lite.runs.command import command_line, settings
+from mmdg_lite.inference.judge import open_judge
+from mmdg_lite.models.builder import register_model
 from mmdg_lite.regrad.balancing import Moment, balancing_weights
 from mmdg_lite.reproduce.execution import execute_run
 from mmdg_lite.reproduce.grid import TRAINING_NOTEBOOK, plan
+from mmdg_lite.results.archive import archive
 from mmdg_lite.runs import plugins
+from mmdg_lite.runs.command import command_line, settings
 from mmdg_lite.runs.config import configure
 from mmdg_lite.runs.folder import RunFolder, differences
 from mmdg_lite.runs.methods import METHODS
 from mmdg_lite.runs.plugins import PluginError, load_plugin
+from mmdg_lite.runs.scores import write_scores
+from mmdg_lite.training.rescoring import evaluate
+from mmdg_lite.training.run import train
 
 RULE = """
 import torch
-from mmdg_lite import balancing, methods
+from mmdg_lite.regrad.balancing import register_rule
+from mmdg_lite.runs.methods import Method, register_method
 
-balancing.register("doubled", lambda grams, moment: {m: 2 * torch.ones_like(gram[:, 0]) for m, gram in grams.items()})
-methods.register("mmdg++_doubled", methods.Method(title="Doubled", rule="doubled"))
+register_rule("doubled", lambda grams, moment: {m: 2 * torch.ones_like(gram[:, 0]) for m, gram in grams.items()})
+register_method("mmdg++_doubled", Method(title="Doubled", rule="doubled"))
 """
 
 
@@ -51,7 +59,7 @@ def forget():
         plugins.TABLES[table].pop(name, None)
 
 
-def test_a_run_records_the_file_that_it_needs_and_a_new_process_reads_it(doubled, tmp_path):
+def test_a_run_records_the_file_that_it_needs_and_a_new_process_names_it(doubled, tmp_path):
     config = configure("quick", method="mmdg++_doubled", plugins=[doubled])
     assert list(config.plugins) == ["doubled.py"] and config.plugins["doubled.py"].path == str(doubled)
     assert config.training.rule == "doubled"
@@ -60,6 +68,7 @@ def test_a_run_records_the_file_that_it_needs_and_a_new_process_reads_it(doubled
     forget()
     with pytest.raises(ValueError, match=r"unknown method 'mmdg\+\+_doubled'; choose one of linear_probe"):
         configure("quick", method="mmdg++_doubled")
+    load_plugin(doubled)
     assert run.read_config() == config
     assert METHODS["mmdg++_doubled"].title == "Doubled"
 
@@ -70,23 +79,78 @@ def test_other_runs_record_nothing_and_a_rule_alone_is_recorded(doubled):
     assert list(configure("quick", training={"rule": "doubled"}).plugins) == ["doubled.py"]
 
 
-def test_a_changed_file_is_refused_and_a_moved_one_is_found_by_its_content(doubled, tmp_path):
+def test_a_changed_file_is_refused_and_a_moved_one_is_known_by_its_content(doubled, tmp_path):
     run = RunFolder(tmp_path / "run")
     config = configure("quick", method="mmdg++_doubled", plugins=[doubled])
     write_json(run.config, config)
     forget()
-    moved = doubled.rename(tmp_path / "elsewhere.py")
-    with pytest.raises(PluginError, match=r"doubled\.py is not there any more; name its new place"):
-        run.read_config()
-    load_plugin(moved)
+    load_plugin(doubled.rename(tmp_path / "elsewhere.py"))
     assert run.read_config() == config
     forget()
     doubled.write_text(RULE.replace("2 *", "3 *"))
-    with pytest.raises(PluginError, match=r"doubled\.py is not the file that the run was made with"):
-        run.read_config()
     load_plugin(doubled)
-    with pytest.raises(PluginError, match=r"doubled\.py is not the file that the run was made with"):
+    with pytest.raises(PluginError, match=r"doubled\.py that is loaded is not the file that the run was made with"):
+        run.read_config()
+    with pytest.raises(RuntimeError, match=r"another configuration \(plugins\.doubled\.py\.sha256: .* asked for"):
         run.check(configure("quick", method="mmdg++_doubled"))
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    """A finished run that a plugin was made for, as somebody else sends it; the code says when it is executed."""
+    folder, trap = tmp_path / "foreign", tmp_path / "foreign" / "trap.py"
+    folder.mkdir()
+    trap.write_text(RULE + f"open({str(tmp_path / 'executed')!r}, 'w').close()\n")
+    write_json(folder / "config.json", configure("quick", method="mmdg++_doubled", plugins=[trap]))
+    write_json(folder / "result.json", {"threshold": 0.5, "metrics": {}})
+    (folder / "model.safetensors").write_bytes(b"")
+    (folder / "metrics.jsonl").write_bytes(b"")
+    write_scores(folder / "scores" / "validation.csv.gz", ["a", "b"], [1, 0], ["live", "print"], [0.9, 0.1])
+    forget()
+    (tmp_path / "executed").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("place", ["as recorded", "/proc/self/cwd/foreign/trap.py", "foreign/trap.py"])
+@pytest.mark.parametrize("command", ["evaluate", "archive", "predict", "export", "read", "train a configuration"])
+def test_no_command_executes_code_that_only_a_run_folder_names(command, place, foreign, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = json.loads((foreign / "config.json").read_text())
+    if place != "as recorded":
+        values["plugins"]["trap.py"]["path"] = place
+        write_json(foreign / "config.json", values)
+    execute = {
+        "evaluate": lambda: evaluate(foreign),
+        "archive": lambda: archive(foreign.parent, tmp_path / "archive"),
+        "predict": lambda: open_judge(foreign),
+        "export": lambda: open_judge(foreign / "model.safetensors"),
+        "read": RunFolder(foreign).read_config,
+        "train a configuration": lambda: train(
+            replace(configure("quick"), plugins={"trap.py": plugins.Plugin(**values["plugins"]["trap.py"])}), tmp_path
+        ),
+    }[command]
+    with pytest.raises(PluginError, match=r"needs the plugin 'trap\.py', recorded at .*trap\.py.* add --plugin FILE"):
+        execute()
+    assert not (tmp_path / "executed").exists()
+    load_plugin(foreign / "trap.py")  # which the user names
+    assert (tmp_path / "executed").exists() and RunFolder(foreign).read_config().method == "mmdg++_doubled"
+
+
+def test_training_refuses_a_foreign_folder_before_anything_of_it_is_executed(foreign, tmp_path):
+    with pytest.raises(RuntimeError, match=r"holds a run of another configuration \(plugins\.trap\.py: .*asked for"):
+        train(configure("quick"), foreign)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_cached_bytecode_beside_a_file_is_not_what_is_executed(doubled, tmp_path):
+    """The checksum is of the source: bytecode of the same time and size, which Python would prefer, is other code."""
+    source = doubled.read_text()
+    doubled.write_text(source.replace("Doubled", "Trapped"))
+    compiled = Path(py_compile.compile(str(doubled), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH))
+    assert compiled.is_file()
+    doubled.write_text(source)
+    load_plugin(doubled)
+    assert METHODS["mmdg++_doubled"].title == "Doubled"
 
 
 def test_where_a_file_lies_is_no_difference_between_runs_but_its_content_is(doubled):
@@ -127,7 +191,7 @@ def test_one_process_does_not_load_two_versions_of_a_file(doubled):
 def test_two_files_of_one_name_cannot_serve_one_run(doubled, tmp_path):
     other = tmp_path / "other" / "doubled.py"
     other.parent.mkdir()
-    other.write_text("from mmdg_lite import methods\nmethods.register('m', methods.Method(title='M', rule='doubled'))")
+    other.write_text("from mmdg_lite.runs.methods import *\nregister_method('m', Method(title='M', rule='doubled'))")
     with pytest.raises(PluginError, match="two plugins have one name"):
         configure("quick", method="m", plugins=[doubled, other])
 
@@ -151,7 +215,7 @@ def test_weights_of_another_form_are_refused_by_the_rule_s_name(tmp_path):
 
 def test_an_architecture_s_name_cannot_be_taken_twice():
     with pytest.raises(ValueError, match="the architecture 'mmdg' is there already"):
-        register_architecture("mmdg", lambda clip, config: None)
+        register_model("mmdg", lambda clip, config: None)
 
 
 def test_the_notebook_of_a_run_is_told_its_files_and_no_other_run_is(doubled, monkeypatch, tmp_path):
@@ -171,11 +235,3 @@ def test_a_run_says_which_files_it_needs(doubled):
     assert f'--plugin "{doubled}"' in command_line(own) and "--plugin" not in command_line(plain)
     assert settings(own).set_index("name").loc["plugins", "value"] == "doubled.py"
     assert "plugins" not in set(settings(plain)["name"])
-
-
-def test_a_record_cannot_name_a_file_relative_to_wherever_one_stands(tmp_path, monkeypatch):
-    (tmp_path / "p.py").write_text(RULE)
-    monkeypatch.chdir(tmp_path)
-    sha256 = hashlib.sha256(RULE.encode()).hexdigest()
-    with pytest.raises(PluginError, match="absolute path"):
-        plugins.load_recorded([plugins.Plugin(path="p.py", sha256=sha256)])

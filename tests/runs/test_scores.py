@@ -1,12 +1,16 @@
 """Score files: what is written is read, equal scores are equal bytes, and nothing malformed passes."""
 
 import gzip
+import os
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmdg_lite.data.real.files import LARGEST_TEXT
+from mmdg_lite.results.collect import read_log
 from mmdg_lite.runs.scores import Scores, read_scores, write_scores
 
 IDS, LABELS, SPECIES, SCORES = ["b/2", "a,1", 'c"3'], [1, 0, 0], ["live", "print", "replay"], [0.75, 0.25, 1.0]
@@ -92,6 +96,29 @@ def test_a_damaged_file_is_refused_by_name_wherever_it_is_damaged(tmp_path, plac
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"s\.csv\.gz"):
         read_scores(path)
+
+
+def test_a_small_file_that_decompresses_to_more_than_is_read_is_refused(tmp_path, monkeypatch):
+    """A bomb: the limit holds while decompressing, so that memory never has more."""
+    path = tmp_path / "s.csv.gz"
+    path.write_bytes(gzip.compress(b"id,label,species,score\n" + b"0" * (LARGEST_TEXT + 1)))
+    assert path.stat().st_size < 2**17
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=rf"s\.csv\.gz is not .*more than the {LARGEST_TEXT} bytes"):
+        read_scores(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 3 * LARGEST_TEXT
+    packed = tmp_path / "metrics.jsonl.gz"
+    path.rename(packed)
+    with pytest.raises(ValueError, match=r"metrics\.jsonl\.gz is damaged .*more than"):
+        read_log(tmp_path)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "s.csv.gz")
+    with pytest.raises(ValueError, match=r"s\.csv\.gz.*not a regular file"):
+        read_scores(tmp_path / "s.csv.gz")
 
 
 def test_a_stray_carriage_return_is_refused_by_name(tmp_path):

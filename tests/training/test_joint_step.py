@@ -105,20 +105,22 @@ def test_the_command_line_trains_on_two_ranks_what_it_trains_alone(tmp_path):
 
 
 def test_however_ranks_end_the_run_goes_on_by_any_number_of_them(tmp_path):
-    """One fails, is asked to stop, is killed: the other ends too and says why; one process finishes the run."""
+    """One fails, is asked to stop, is killed: the other ends too, and one process finishes the run.
+
+    What the other one says of it is tested in `tests/runs/test_ranks.py`: torchrun may end it before it speaks.
+    """
     folder = tmp_path / "two"
 
     def disturbed(what, step, kept):
         done = torchrun("tests.support.two_ranks", "run", folder, what, step)
         assert done.returncode != 0
         assert read_checkpoint(folder / "state.safetensors").values["step"] == kept
+        assert f"The last state stays in {folder / 'state.safetensors'}: the same command goes on" in done.stderr
         return done.stderr
 
-    message = disturbed("error", 5, kept=3)
-    assert "ValueError: a cable was pulled" in message
-    assert "RankFailed: rank 1 failed: ValueError: a cable was pulled" in message
+    assert "ValueError: a cable was pulled" in disturbed("error", 5, kept=3)
     assert "Interrupted: stopped at step 7" in disturbed("stop", 7, kept=7)
-    assert "RankFailed: another rank is gone, killed perhaps" in disturbed("kill", 11, kept=9)
+    disturbed("kill", 11, kept=9)
     for where in (folder, tmp_path / "one"):
         train(config(), where, progress=False, data=small_data(config()))
     assert_same_run(tmp_path / "one", folder)

@@ -1,10 +1,12 @@
 """Scoring again with a finished run's model."""
 
 import json
+import shutil
 
 import pytest
 
 from mmdg_lite.__main__ import main
+from mmdg_lite.inference.judge import open_judge
 from mmdg_lite.metrics import evaluate_scores
 from mmdg_lite.runs.config import configure
 from mmdg_lite.runs.scores import read_scores
@@ -60,3 +62,26 @@ def test_unfinished_runs_and_runs_without_a_model_are_refused(make_run, tmp_path
         evaluate(tmp_path / "nothing")
     with pytest.raises(ValueError, match=r"no model\.safetensors"):
         evaluate(make_run())
+
+
+@pytest.mark.parametrize("value", [None, "0.5", True, float("nan"), -0.1, 1.5, [0.5]])
+def test_a_run_without_a_threshold_is_refused_and_the_target_s_own_is_not_taken(run, value, tmp_path):
+    """At a threshold of None, metrics take the equal-error threshold of the very scores that are judged: a leak."""
+    foreign = tmp_path / "foreign"
+    shutil.copytree(run, foreign)
+    result = json.loads((run / "result.json").read_text())
+    (foreign / "result.json").write_text(json.dumps(result | {"threshold": value}))
+    for reader in (lambda: evaluate(foreign, device="cpu", samples=16), lambda: open_judge(foreign)):
+        with pytest.raises(ValueError, match=r"foreign/result\.json: threshold is .*, must be a number in 0\.\.1"):
+            reader()
+    assert not (foreign / "evaluation").exists()
+
+
+def test_the_cache_that_a_run_folder_names_is_not_written_to(run, tmp_path):
+    foreign, elsewhere = tmp_path / "foreign", tmp_path / "elsewhere"
+    shutil.copytree(run, foreign)
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["cache"] = str(elsewhere)
+    (foreign / "config.json").write_text(json.dumps(config))
+    evaluate(foreign, device="cpu", samples=4, progress=False)
+    assert (foreign / "evaluation" / "evaluation.json").is_file() and not elsewhere.exists()

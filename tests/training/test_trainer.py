@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from mmdg_lite.__main__ import main
+from mmdg_lite.data.dataset import Subset
 from mmdg_lite.modality import Modality
 from mmdg_lite.models.builder import build
 from mmdg_lite.models.outputs import Losses
@@ -25,6 +27,7 @@ from mmdg_lite.runs.methods import GROUPS
 from mmdg_lite.runs.scores import Scores
 from mmdg_lite.training import step as training_step
 from mmdg_lite.training.evaluation import model_scorer, score
+from mmdg_lite.training.log import TrainingLog
 from mmdg_lite.training.run import train
 from mmdg_lite.training.trainer import Interrupted, NonFiniteLoss, OutOfMemory, Trainer
 from tests.support.small_runs import SMALLEST_STATE, STEPS, small_config, small_data, small_run
@@ -320,15 +323,32 @@ def test_scores_that_are_not_finite_stop_the_run_and_name_a_sample(tmp_path, mon
 @pytest.mark.parametrize(
     "change, reason",
     [
-        (lambda tensors, values: tensors.pop("model/head.bias"), "missing head.bias"),
+        (lambda tensors, values: tensors.pop("model/head.bias"), "head.bias is missing"),
         (lambda tensors, values: values.pop("best_key"), "best_key"),
         (lambda tensors, values: values.update(device="cuda"), "was written on cuda"),
         (lambda tensors, values: tensors.update({"optimiser/999/exp_avg": torch.zeros(1)}), "more parameters"),
+        *(
+            (lambda _, values, step=step: values.update(step=step), "step is .* integer")
+            for step in (-1, "3", 2.7, 99, True)
+        ),
+        (lambda _, values: values.update(waited=-2), "waited is -2"),
+        (lambda _, values: values.update(regrad={"averages": [0.0], "updates": [1]}), "one average and one number"),
+        (lambda tensors, _: [tensors.pop(n) for n in list(tensors) if n.startswith("optimiser/")], "state is missing"),
+        (lambda tensors, _: tensors.update({"model/head.bias": tensors["model/head.bias"].long()}), "bias is int64"),
+        (lambda tensors, _: tensors.update({"model/head.bias": tensors["model/head.bias"].half()}), "bias is float16"),
+        (
+            lambda tensors, _: tensors.update({"best/head.bias": tensors["best/head.bias"].half()}),
+            "best: .* is float16",
+        ),
+        (
+            lambda tensors, _: [tensors.pop(n) for n in list(tensors) if n.startswith("best/")],
+            "best step, 4, are missing",
+        ),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_by_name(change, reason, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        at_step(patch, 5, lambda: raise_(PowerCut))
+        at_step(patch, 8, lambda: raise_(PowerCut))  # after validating at step 4 and writing the state of step 6
         with pytest.raises(PowerCut):
             small_run(tmp_path / "run", "fusion")
     path = tmp_path / "run" / "state.safetensors"
@@ -340,15 +360,40 @@ def test_a_state_that_does_not_fit_is_refused_by_name(change, reason, tmp_path, 
     assert str(path) in str(stop.value)
 
 
-def test_a_log_line_that_was_cut_off_is_made_again(uninterrupted, tmp_path, monkeypatch):
+@pytest.mark.parametrize("left", ['{"event": "train", "st', "\0" * 300, '{"event": "tr\0\0\0', '{"ev\0\n\0\0'])
+def test_what_a_loss_of_power_left_of_a_log_line_is_made_again(left, uninterrupted, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         at_step(patch, 11, lambda: raise_(PowerCut))
         with pytest.raises(PowerCut):
             small_run(tmp_path / "run", "fusion")
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
-        file.write('{"event": "train", "st')
+        file.write(left)
     small_run(tmp_path / "run", "fusion")
     assert outcome(tmp_path / "run") == uninterrupted("fusion")
+
+
+def test_a_damaged_line_within_the_log_is_named(tmp_path):
+    log = TrainingLog(tmp_path / "metrics.jsonl")
+    log.path.write_text('{"step": 1}\n{"step": 2.5}\n{"step": 3}\n')
+    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2: not a line of a log \(step is 2\.5\)"):
+        log.shorten(3)
+
+
+def test_a_full_disk_is_told_by_the_log_s_name():
+    with pytest.raises(OSError, match=r"No space left.*same command goes on.*'/dev/full'"):
+        TrainingLog(Path("/dev/full")).add({"step": 1})
+
+
+@pytest.mark.parametrize("what", ["train", "validation", "tests"])
+def test_data_that_are_handed_over_are_checked_like_loaded_ones(what, tmp_path):
+    config = small_config("fusion")
+    data = small_data(config)
+    given = {"W": data.tests["W"]} if what == "tests" else {"": getattr(data, what)}
+    spoofs = {name: Subset(of, np.flatnonzero(np.asarray(of.labels) == 0)) for name, of in given.items()}
+    lacking = replace(data, **{what: spoofs if what == "tests" else spoofs[""]})
+    with pytest.raises(ValueError, match=r"list of .* has no live faces"):
+        train(config, tmp_path / "run", progress=False, data=lacking)
+    assert not (tmp_path / "run" / "state.safetensors").exists()
 
 
 # --- what is chosen, and by what -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 the memory."""
 
 import errno
+import gzip
 import os
 import stat
 from io import BufferedReader
@@ -35,3 +36,16 @@ def read_regular(path: str | Path, *, limit: int = LARGEST_TEXT) -> bytes:
     """The content of a file. Raises `OSError` as `open_regular` does."""
     with open_regular(path, limit=limit) as file:
         return file.read(os.fstat(file.fileno()).st_size)  # no more: reading allocates what it is asked for
+
+
+def read_gzip(path: str | Path, *, limit: int = LARGEST_TEXT) -> bytes:
+    """The decompressed content of a gzip file; at most `limit` bytes of it are ever held in memory.
+
+    Raises `OSError` as `open_regular` does and for more content than `limit`, and `OSError`, `EOFError` or `zlib.error`
+    for a damaged file.
+    """
+    with open_regular(path, limit=limit) as file, gzip.GzipFile(fileobj=file) as packed:
+        content = packed.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"more than the {limit} bytes that are read, once decompressed", str(path))
+    return content
