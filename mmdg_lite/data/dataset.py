@@ -229,9 +229,8 @@ class RandomlyMissing(DescribedDataset):
 
     def __init__(self, whole: FaceDataset, missing: Sequence[Modality], *, rate: float, seed: int) -> None:
         if with_any_left(whole, missing) is not whole:
-            raise ValueError(
-                f"a sample of {whole.domain} has no other modality than {', '.join(modality.value for modality in missing)}"
-            )
+            names = ", ".join(modality.value for modality in missing)
+            raise ValueError(f"a sample of {whole.domain} has no other modality than {names}")
         self.whole = whole
         taken = [modality in missing for modality in MODALITIES]
         chance = uniforms(whole.keys, seed=seed, epoch=0, first=DROP, draws=len(MODALITIES))  # n x 3
