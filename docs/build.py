@@ -19,6 +19,7 @@ PAGES = (
     "data_prep/*.md",
     "notebooks/*.ipynb",
     "notebooks/assignments/*.ipynb",
+    "notebooks/assignments/pictures/*.png",
     "figures/**/*.md",
     "figures/**/*.svg",
     "figures/**/*.png",

@@ -48,13 +48,17 @@ def add_assignments(commands: "Commands[argparse.ArgumentParser]") -> None:
     def run(options: argparse.Namespace) -> int:
         from mmdg_lite.teaching.assignments import assignments
 
-        for path in assignments(options.out):
+        written = assignments(options.out, force=options.force)
+        for path in written.files:
             print(path)
+        for path in written.left_alone:
+            print(f"left alone, since it may hold answers: {path} (--force writes over it)")
         return 0
 
     text = "write the student versions of the assignments, without solutions and hidden tests"
     command = add_command(commands, "assignments", run, text, examples=["", "--out course/week1"])
     command.add_argument("--out", type=Path, default=Path("runs/assignments"), help="folder for the notebooks")
+    command.add_argument("--force", action="store_true", help="write over notebooks that are there and differ")
 
 
 def add_uncertainty_study(commands: "Commands[argparse.ArgumentParser]") -> None:

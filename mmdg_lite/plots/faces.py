@@ -129,9 +129,6 @@ def _caption(faces: FaceArrays, index: int) -> str:
 Pixels = NDArray[np.uint8]
 
 
-Counts = Mapping[str, Mapping[str, tuple[int, int]]]
-
-
 @styled
 def sheet(rows: Sequence[tuple[str, Mapping[Modality, Pixels]]]) -> Figure:
     """Rows of named samples: RGB, depth and infrared side by side, uint8 H x W x C; a missing modality stays empty."""
@@ -173,47 +170,8 @@ def grid(images: Sequence[Sequence[Pixels]], *, rows: Sequence[str], columns: Se
     return figure
 
 
-@styled
-def class_counts(counts: Counts) -> Figure:
-    """Live and spoof samples per split (domain -> split -> (live, spoof)), one panel per domain, on one scale."""
-    if not counts:
-        raise ValueError("no counts to draw")
-    figure = new_figure((2.2 * len(counts) + 0.6, 2.6))
-    panels = figure.subplots(1, len(counts), squeeze=False, sharey=True)[0]
-    for axes, (domain, splits) in zip(panels, counts.items(), strict=True):
-        places = np.arange(len(splits))
-        for shift, name, which, colour in ((-0.2, "live", 0, "#0072B2"), (0.2, "spoof", 1, "#D55E00")):
-            heights = [pair[which] for pair in splits.values()]
-            axes.bar_label(axes.bar(places + shift, heights, 0.38, label=name, color=colour), fontsize="xx-small")
-        axes.set_xticks(places, list(splits))
-        axes.set_title(domain)
-    panels[0].set_ylabel("samples")
-    panels[-1].legend(fontsize="small")
-    return figure
-
-
-@styled
-def quality(measured: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
-    """Per domain, how much of depth is holes and of infrared saturated: every sample a point, the bar their median.
-
-    `measured`: domain -> (fractions of holes, fractions of saturated pixels), 0..1.
-    """
-    figure = new_figure((6.4, 2.6))
-    panels = figure.subplots(1, 2)
-    for which, (axes, title) in enumerate(zip(panels, ("holes in depth", "saturated infrared"), strict=True)):
-        for place, values in enumerate(measured.values()):
-            fractions = np.asarray(values[which])
-            spread = np.linspace(-0.25, 0.25, len(fractions)) if len(fractions) > 1 else np.zeros(1)
-            axes.plot(place + spread, 100 * fractions, ".", markersize=3, alpha=0.5)
-            axes.hlines(100 * float(np.median(fractions)), place - 0.3, place + 0.3, color="black")
-        axes.set_xticks(range(len(measured)), list(measured))
-        axes.set_title(title)
-        axes.set_ylabel("% of pixels")
-    return figure
-
-
 def measure(depth: Sequence[Pixels] | Pixels, infrared: Sequence[Pixels] | Pixels) -> tuple[list[float], list[float]]:
-    """(fraction of holes per depth image, fraction of saturated pixels per infrared image), for `quality`."""
+    """(fraction of holes per depth image, fraction of saturated pixels per infrared image)."""
     return [hole_fraction(image) for image in depth], [saturated_fraction(image) for image in infrared]
 
 

@@ -135,6 +135,11 @@ def _closing(out: Path, protocols: Sequence[str]) -> str:
         for protocol in protocols
     ]
     texts = [f"{caption}\n{grid(block)}" for one in made for caption, block in one.blocks if caption.startswith("ours")]
-    places = {"notebooks": "executed notebooks", "runs": "runs with scores", "tables": "tables", "figures": "figures"}
+    places = {
+        "notebooks": "executed notebooks, and their kernels' messages (.log)",
+        "runs": "runs with scores",
+        "tables": "tables",
+        "figures": "figures",
+    }
     listed = "\n".join(f"  {text}: {out / name}" for name, text in places.items() if (out / name).is_dir())
     return "\n" + "\n\n".join([*texts, listed])

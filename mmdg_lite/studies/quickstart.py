@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mmdg_lite.configuration import ASSETS
@@ -16,12 +14,11 @@ from mmdg_lite.data.dataset import ArrayDataset
 from mmdg_lite.data.synthetic import Faces
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.models.outputs import Output
-from mmdg_lite.plots.faces import certainty_maps
 from mmdg_lite.runs.scores import Scores
 from mmdg_lite.runs.shipped import RECORD, WEIGHTS, Record, Shipped, load_shipped, ship
-from mmdg_lite.training.evaluation import TEST_MISSING, batches, to_device
+from mmdg_lite.training.evaluation import batches, to_device
 
-__all__ = ["ASSETS", "RECORD", "WEIGHTS", "Answer", "Quickstart", "Record", "load", "missing_name", "ship"]
+__all__ = ["ASSETS", "RECORD", "WEIGHTS", "Answer", "Quickstart", "Record", "load", "ship"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,31 +61,6 @@ class Answer:
         last = self.output.token_certainty[-1][index]  # 3 receivers x 2 senders x N
         return last.mean(dim=1).cpu().double().numpy()
 
-    def certainty_range(self) -> tuple[float, float]:
-        """Lowest and highest certainty of any patch in its map; at least 0.01 apart, so that rounding draws no map."""
-        patches = self.output.patch_certainty().mean(dim=2)  # n x 3 receivers x P
-        low, high = float(patches.min()), float(patches.max())
-        margin = max(0.0, 0.01 - (high - low)) / 2
-        return low - margin, high + margin
-
-    def certainty_by_class(self) -> pd.DataFrame:
-        """Mean certainty of the patches in the last block: a row per kind of face, a column per receiving modality."""
-        patches = self.output.patch_certainty()  # n x 3 receivers x 2 senders x P
-        means = patches.mean(dim=(2, 3)).cpu().double().numpy()  # n x 3
-        frame = pd.DataFrame(means, columns=[modality.title for modality in MODALITIES])
-        kinds = [name.replace("_", " ") for name in self.faces.species]
-        table = frame.groupby(pd.Series(kinds, name="face")).mean()
-        return table.loc[sorted(table.index, key=lambda name: (name != "live", name))]
-
-    def picture(self, index: int, *, limits: tuple[float, float] = (0, 1)) -> Figure:
-        """The three images of one face above its certainty maps."""
-        images = [self.faces[modality.value][index] for modality in MODALITIES]
-        figure = certainty_maps(images, self.certainty(index), limits=limits)
-        decision = "live" if self.scores[index] >= self.threshold else "spoof"
-        what = self.faces.species[index].replace("_", " ")
-        figure.suptitle(f"{what}: score {self.scores[index]:.2f}, decided {decision}", x=0.02, ha="left")
-        return figure
-
 
 @dataclass(frozen=True, kw_only=True)
 class Quickstart(Shipped):
@@ -104,31 +76,6 @@ class Quickstart(Shipped):
             ):
                 outputs.append(self.model(to_device(batch, self.device)))
         return Answer(faces=faces, output=_joined(outputs), threshold=self.record.threshold)
-
-    def scores_without(self, faces: Faces) -> pd.DataFrame:
-        """Scores of a handful of faces, a row each, with everything present and with modalities taken away."""
-        columns: dict[str, Any] = {"face": [name.replace("_", " ") for name in faces.species]}
-        for missing in TEST_MISSING:
-            columns[missing_name(missing)] = self.answer(faces, missing=missing).scores.round(3)
-        return pd.DataFrame(columns)
-
-    def errors_without(self, complete: Answer) -> pd.DataFrame:
-        """Error rates in percent, of an answer with everything present and of its faces with modalities taken away.
-
-        Columns: modalities, then FAR, FRR and HTER at the shipped threshold, and AUC.
-        """
-        rows = []
-        for missing in TEST_MISSING:
-            answer = self.answer(complete.faces, missing=missing) if missing else complete
-            metrics = answer.as_scores().metrics(threshold=self.record.threshold)
-            rates = {"FAR": metrics.far, "FRR": metrics.frr, "HTER": metrics.hter, "AUC": metrics.auc}
-            rows.append({"modalities": missing_name(missing)} | {k: round(100 * rate, 1) for k, rate in rates.items()})
-        return pd.DataFrame(rows)
-
-
-def missing_name(missing: Sequence[Modality]) -> str:
-    """Words for a set of missing modalities: "all three", "without depth"."""
-    return "without " + " and ".join(m.title for m in missing) if missing else "all three"
 
 
 def load(*, folder: str | Path = ASSETS, device: str = "cpu") -> Quickstart:

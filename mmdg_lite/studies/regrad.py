@@ -1,4 +1,4 @@
-"""A training or a trained model, watched: what ReGrad and the other rules are given, and what they would do with it.
+"""A trained model, watched: what ReGrad and the other rules would be given, and what they would do with it.
 
 Measurements for notebook 04.
 """
@@ -6,8 +6,6 @@ Measurements for notebook 04.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import pandas as pd
 import torch
@@ -22,12 +20,8 @@ from mmdg_lite.models.outputs import losses
 from mmdg_lite.regrad.balancing import BalancingRule, Moment
 from mmdg_lite.regrad.effects import TITLES, Effect, available, effect
 from mmdg_lite.regrad.rule import is_shared, quotient
-from mmdg_lite.regrad.step import ReGrad, Report
-from mmdg_lite.runs.config import RunConfig
-from mmdg_lite.runs.folder import RunFolder
-from mmdg_lite.runs.setting_data import SettingData
+from mmdg_lite.regrad.step import ReGrad
 from mmdg_lite.training.evaluation import to_device
-from mmdg_lite.training.trainer import Trainer
 
 CERTAIN = "ReGrad, certainty 1"
 """ReGrad where every certainty is 1, beside the rules by their titles."""
@@ -39,39 +33,6 @@ class Snapshot:
 
     grams: Mapping[int, Tensor]
     moment: Moment
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recording:
-    """A training's log with a row per step, in the columns of `results.read_history`, and a snapshot per step."""
-
-    history: pd.DataFrame
-    snapshots: tuple[Snapshot, ...]
-
-
-def record(config: RunConfig, data: SettingData, *, progress: bool = True) -> Recording:
-    """Train as configured, under whatever rule, and watch every step.
-
-    Nothing is kept on disk. Raises what `Trainer.fit` raises.
-    """
-    rows: list[dict[str, Any]] = []
-    snapshots: list[Snapshot] = []
-
-    def watch(report: Report, grams: Mapping[int, Tensor], moment: Moment) -> None:
-        snapshots.append(Snapshot(grams=grams, moment=moment))
-        row: dict[str, Any] = {"step": len(snapshots), "conflict_rate": report.conflict_rate}
-        for m in MODALITIES:
-            row[f"loss_{m.value}"] = moment.losses[m.index]
-            row[f"average_{m.value}"] = report.averages[m.index]
-            row[f"certainty_{m.value}"] = float(moment.certainty[m.index])
-            row[f"gradient_norm_{m.value}"] = report.gradient_norms[m.index]
-        rows.append(row | {"fastest": None if report.fastest is None else report.fastest.value})
-
-    with TemporaryDirectory() as folder:
-        trainer = Trainer(config, RunFolder(folder), data, progress=progress)
-        trainer.regrad.watch = watch
-        trainer.fit()
-    return Recording(history=pd.DataFrame(rows), snapshots=tuple(snapshots))
 
 
 def gradient_snapshots(
@@ -148,7 +109,7 @@ def effects(
     """Every rule's direction from the very same gradients, step by step; and ReGrad's with every certainty 1.
 
     A row per step and rule (its title): `length`, `to_plain`, `against`, `cosine_rgb` and so on, `raises_rgb` and so
-    on (see `rule_comparison.Effect`), and `raised`, how many of the losses a small step would raise. Steps in which no
+    on (see `regrad.effects.Effect`), and `raised`, how many of the losses a small step would raise. Steps in which no
     parameter is shared (the first of a training, before anything crosses between modalities) are left out.
     """
     rows = []

@@ -5,7 +5,9 @@ Between `### BEGIN SOLUTION` and `### END SOLUTION` stands what students write, 
 """
 
 import copy
+import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -15,6 +17,8 @@ from mmdg_lite.configuration import REPOSITORY, write_text
 from mmdg_lite.reproduce.notebooks import clean
 
 SOURCES = REPOSITORY / "notebooks" / "assignments"
+PICTURES = "pictures"
+"""Folder beside the notebooks with what a student's plots should look like."""
 SOLUTION = ("### BEGIN SOLUTION", "### END SOLUTION")
 HIDDEN_TESTS = ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
 CODE_STUB = ("# YOUR CODE HERE", 'raise NotImplementedError("write your answer here")')
@@ -25,10 +29,19 @@ class MarkersBroken(ValueError):
     """A marker has no partner, or stands inside another pair; the message names the cell."""
 
 
-def assignments(out: str | Path = "runs/assignments", *, sources: str | Path = SOURCES) -> list[Path]:
-    """Write the student version of every assignment into the folder `out`; returns the files.
+@dataclass(frozen=True)
+class Written:
+    """Files of student versions: those written now, and those left alone since they hold something else."""
 
-    What does not need filling in (the study's notebook of one run) is copied. A file appears whole or not at all.
+    files: tuple[Path, ...]
+    left_alone: tuple[Path, ...]
+
+
+def assignments(out: str | Path = "runs/assignments", *, sources: str | Path = SOURCES, force: bool = False) -> Written:
+    """Write the student version of every assignment, and the pictures that they show, into the folder `out`.
+
+    A notebook that is there and differs may hold answers: it is left alone, unless `force` is set. What does not need
+    filling in (the study's notebook of one run) is copied. A file appears whole or not at all.
 
     Raises:
         FileNotFoundError: there are no assignments in `sources` (an installation without the repository).
@@ -42,9 +55,17 @@ def assignments(out: str | Path = "runs/assignments", *, sources: str | Path = S
     if out.resolve() == sources.resolve():
         raise ValueError(f"{out} holds the solutions; choose another folder for the student versions")
     texts = {out / path.name: nbformat.writes(student_version(nbformat.read(path, as_version=4))) for path in found}
+    files, left_alone = [], []
     for path, text in texts.items():
+        if not force and path.exists() and path.read_bytes() != (text + "\n").encode():
+            left_alone.append(path)
+            continue
         write_text(path, text + "\n")
-    return list(texts)
+        files.append(path)
+    for picture in sorted((sources / PICTURES).glob("*.png")):
+        (out / PICTURES).mkdir(exist_ok=True)
+        shutil.copyfile(picture, out / PICTURES / picture.name)
+    return Written(tuple(files), tuple(left_alone))
 
 
 def student_version(book: NotebookNode) -> NotebookNode:

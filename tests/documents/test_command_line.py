@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmdg_lite.__main__ import GROUPS, main, parser
-from mmdg_lite.teaching.assignments import assignments
+from mmdg_lite.teaching.assignments import Written, assignments
 
 
 def commands() -> list[str]:
@@ -124,7 +124,9 @@ def test_assignments_go_into_the_folder_asked_for(monkeypatch, tmp_path, capsys)
     import mmdg_lite.teaching.assignments as module
 
     seen = []
-    monkeypatch.setattr(module, "assignments", lambda out: seen.append(out) or [out / "1_metrics.ipynb"])
+    monkeypatch.setattr(
+        module, "assignments", lambda out, force: seen.append(out) or Written((out / "1_metrics.ipynb",), ())
+    )
     assert main(["assignments"]) == 0
     assert seen == [Path(inspect.signature(assignments).parameters["out"].default)]
     capsys.readouterr()

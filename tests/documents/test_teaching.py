@@ -58,3 +58,17 @@ def test_misunderstandings_are_quoted_from_the_checks():
     quoted = re.findall(r'"([^"]+)"', section)
     assert len(quoted) >= 8
     assert set(quoted) <= texts_in_checks()
+
+
+def test_every_question_for_discussion_has_a_folded_answer():
+    section = TEXT.split("## Questions for discussion")[1].split("\n## ")[0]
+    questions = re.split(r"^\d\. ", section, flags=re.MULTILINE)[1:]
+    assert len(questions) >= 6
+    for question in questions:
+        answer = re.search(r"<summary>A possible answer</summary>\n\n(.+?)\n\n *</details>", question, re.DOTALL)
+        assert answer and len(answer[1]) > 200, question
+
+
+def test_the_short_course_keeps_the_adapter():
+    weeks = TEXT.split("**Three weeks.**")[1].split("\n\n##")[0]
+    assert "03" in weeks and "2 adapter" in weeks

@@ -1,6 +1,5 @@
-"""A watched training is the training; its snapshots hold what its log says; tables and figures of notebook 04."""
+"""Snapshots of a model's gradients, and the tables and figures that are made of them."""
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -8,24 +7,22 @@ from torch import Tensor
 
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.models.builder import build
+from mmdg_lite.models.multimodal import MultimodalModel
 from mmdg_lite.plots import regrad as regrad_figures
 from mmdg_lite.regrad import plane
 from mmdg_lite.regrad.balancing import Moment
 from mmdg_lite.regrad.effects import TITLES, available
 from mmdg_lite.regrad.step import ReGrad, Report
-from mmdg_lite.results.collect import read_history
-from mmdg_lite.runs.folder import RunFolder
+from mmdg_lite.runs.config import RunConfig
 from mmdg_lite.studies import regrad as regrad_study
-from mmdg_lite.studies.regrad import CERTAIN, Recording, Snapshot
-from mmdg_lite.training.trainer import Trainer
+from mmdg_lite.studies.regrad import CERTAIN, Snapshot
 from tests.support.small_runs import small_config, small_data
 from tests.support.toy import Toy
 
 
-@pytest.fixture(scope="module")
-def plain() -> Recording:
-    config = small_config("mmdg++_without_regrad")
-    return regrad_study.record(config, small_data(config), progress=False)
+def look(config: RunConfig, model: MultimodalModel, *, seed: int) -> tuple[Snapshot, ...]:
+    options = {"source_domains": config.domains.sources, "number": 3, "batch_size": 8, "progress": False}
+    return regrad_study.gradient_snapshots(model, small_data(config).train, seed=seed, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("rule", ["none", "regrad"])
@@ -47,21 +44,6 @@ def test_watching_changes_no_gradient(rule: str) -> None:
     assert 0 <= report.conflict_rate <= 1
 
 
-def test_recording_agrees_with_the_log_of_an_unwatched_run(tmp_path) -> None:
-    config = small_config("mmdg++")
-    recording = regrad_study.record(config, small_data(config), progress=False)
-    trainer = Trainer(config, RunFolder(tmp_path), small_data(config), progress=False)
-    trainer.fit()
-    logged = read_history(tmp_path).set_index("step")
-    mine = recording.history.set_index("step").loc[logged.index]
-    assert len(recording.snapshots) == len(recording.history) == config.training.steps
-    for kind in ("loss", "average", "certainty", "gradient_norm"):
-        for m in MODALITIES:
-            np.testing.assert_allclose(mine[f"{kind}_{m.value}"], logged[f"{kind}_{m.value}"], rtol=1e-4)
-    np.testing.assert_allclose(mine["conflict_rate"], logged["conflict_rate"], rtol=1e-4)
-    assert list(mine["fastest"]) == list(logged["fastest"])
-
-
 def snapshot(rows: list[list[list[float]]]) -> Snapshot:
     """One branch each, of one tensor: its gradients of L_R, L_D and L_I."""
     of_branch = [torch.tensor(row).double() for row in rows]  # 3 x n each
@@ -69,23 +51,20 @@ def snapshot(rows: list[list[list[float]]]) -> Snapshot:
     return Snapshot(grams=grams, moment=Moment(losses=[1.0, 2.0, 3.0], fastest=0, certainty=[0.5, 0.5, 0.5]))
 
 
-TOY = Recording(
-    history=pd.DataFrame(),
-    snapshots=(
-        snapshot(
-            [
-                [[1.0, 0.0], [-3.0, 0.0], [0.0, 0.5]],
-                [[0.5, 0.5], [1.0, 1.0], [0.0, 0.0]],
-                [[0.0, 0.0], [0.0, 0.0], [2.0, 0.0]],
-            ]
-        ),
+TOY = (
+    snapshot(
+        [
+            [[1.0, 0.0], [-3.0, 0.0], [0.0, 0.5]],
+            [[0.5, 0.5], [1.0, 1.0], [0.0, 0.0]],
+            [[0.0, 0.0], [0.0, 0.0], [2.0, 0.0]],
+        ]
     ),
 )
 
 
 def test_pairs_by_hand() -> None:
     """RGB's branch: depth is three times as long and conflicts; depth's: half as long and agrees; infrared's: alone."""
-    table = regrad_study.pairs(TOY.snapshots).set_index(["branch", "other"])
+    table = regrad_study.pairs(TOY).set_index(["branch", "other"])
     assert table.loc[("rgb", "depth"), ["ratio", "conflicts", "dominant"]].tolist() == [3, 1, 1]
     assert table.loc[("rgb", "infrared"), ["ratio", "conflicts"]].tolist() == [0.5, 0]
     assert table.loc[("depth", "rgb"), ["ratio", "conflicts", "dominant"]].tolist() == [0.5, 0, 0]
@@ -94,14 +73,15 @@ def test_pairs_by_hand() -> None:
 
 def test_shared_part_by_hand() -> None:
     """1 + 9 + 1/4 in RGB's branch, 1/2 + 2 in depth's; the 4 of infrared's belong to one loss alone."""
-    assert regrad_study.shared_part(TOY.snapshots) == pytest.approx(12.75 / 16.75)
+    assert regrad_study.shared_part(TOY) == pytest.approx(12.75 / 16.75)
 
 
-def test_effects_have_a_row_per_step_and_rule(plain: Recording) -> None:
-    table = regrad_study.effects(plain.snapshots, progress=False)
+def test_effects_have_a_row_per_step_and_rule() -> None:
+    nothing_shared = Snapshot(grams={0: torch.diag(torch.ones(3)).double()[None] * 0}, moment=TOY[0].moment)
+    table = regrad_study.effects((nothing_shared, *TOY, *TOY), progress=False)
     names = [*(TITLES[rule] for rule in available()), CERTAIN]
-    assert len(table) == (len(plain.snapshots) - 1) * len(names)  # at first nothing crosses between modalities
-    assert list(table["step"].unique()) == list(range(2, 1 + len(plain.snapshots)))
+    assert len(table) == 2 * len(names)
+    assert list(table["step"].unique()) == [2, 3]  # in the first nothing crosses between modalities
     means = regrad_study.by_rule(table)
     assert list(means.index) == names
     assert means.loc["plain sum", ["length", "to_plain"]].tolist() == pytest.approx([1, 1])
@@ -110,45 +90,31 @@ def test_effects_have_a_row_per_step_and_rule(plain: Recording) -> None:
 
 
 def test_certain_regrad_is_regrad_where_it_is_certain() -> None:
-    table = regrad_study.effects(TOY.snapshots, rules=["regrad"], progress=False)
+    table = regrad_study.effects(TOY, rules=["regrad"], progress=False)
     assert table.iloc[0]["length"] != table.iloc[1]["length"]
     moment = Moment(losses=[1.0, 2.0, 3.0], fastest=0, certainty=[1.0, 1.0, 1.0])
-    sure = Recording(history=TOY.history, snapshots=(Snapshot(grams=TOY.snapshots[0].grams, moment=moment),))
-    table = regrad_study.effects(sure.snapshots, rules=["regrad"], progress=False).drop(columns="rule")
+    sure = Snapshot(grams=TOY[0].grams, moment=moment)
+    table = regrad_study.effects([sure], rules=["regrad"], progress=False).drop(columns="rule")
     pd.testing.assert_series_equal(table.iloc[0], table.iloc[1], check_names=False)
 
 
-def test_a_look_at_a_model_changes_nothing(plain: Recording) -> None:
+def test_a_look_at_a_model_changes_nothing() -> None:
     config = small_config("mmdg++")
-    data, model = small_data(config), build(config.model).eval()
+    model = build(config.model).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    options = {"source_domains": config.domains.sources, "number": 3, "batch_size": 8, "progress": False}
-    first, second, other = (
-        regrad_study.gradient_snapshots(model, data.train, seed=seed, **options) for seed in (0, 0, 1)
-    )  # type: ignore[arg-type]
+    first, second, other = (look(config, model, seed=seed) for seed in (0, 0, 1))
     assert len(first) == 3
     for one, again in zip(first, second, strict=True):
         assert one.moment.losses == again.moment.losses
         assert all(torch.equal(gram, again.grams[m]) for m, gram in one.grams.items())
     assert first[0].moment.losses != other[0].moment.losses
-    assert {m: gram.shape for m, gram in first[0].grams.items()} == {
-        m: gram.shape for m, gram in plain.snapshots[0].grams.items()
-    }
+    assert set(first[0].grams) == {0, 1, 2} and all(gram.shape[1:] == (3, 3) for gram in first[0].grams.values())
     assert not model.training and model.generator is None
     assert all(p.grad is None for p in model.parameters())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_figures_show_every_case_branch_and_rule(plain: Recording) -> None:
-    means = regrad_study.by_rule(regrad_study.effects(plain.snapshots, progress=False))
-    figure = regrad_figures.directions(means, title="toy")
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(means.index)
-    np.testing.assert_allclose(figure.axes[0].lines[0].get_xdata(), means["length"])
-    figure = regrad_figures.others_beside_own(regrad_study.pairs(plain.snapshots))
-    assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        f"in the {name} branch" for name in ("RGB", "depth", "infrared")
-    ]
-    assert all(len(axes.lines) == 3 for axes in figure.axes)
+def test_a_figure_shows_every_case() -> None:
     two = [
         plane.compare(
             plane.situation(branch="rgb", angle=(0, angle, 0), length=(1, 1, 0), loss=(1, 0.5, 2), certainty=(1, 1, 1))

@@ -14,8 +14,17 @@ from nbformat import NotebookNode
 
 import mmdg_lite.teaching.checks
 from mmdg_lite.reproduce import notebooks
-from mmdg_lite.teaching.assignments import CODE_STUB, HIDDEN_TESTS, SOLUTION, SOURCES, assignments, student_version
+from mmdg_lite.teaching.assignments import (
+    CODE_STUB,
+    HIDDEN_TESTS,
+    PICTURES,
+    SOLUTION,
+    SOURCES,
+    assignments,
+    student_version,
+)
 from mmdg_lite.teaching.checks import CheckFailed, Task
+from mmdg_lite.teaching.pictures import linked
 from tests.support.wrong_answers import WRONG_ANSWERS, WrongAnswer
 
 ROOT = Path(__file__).parents[2]
@@ -82,9 +91,9 @@ def test_findings_of_another_plan_are_refused(tmp_path, monkeypatch):
     def one_seed(path, *, parameters, out, progress):
         asked = {name: parameters[name] for name in ("methods", "knobs", "test_faces", "changes")}
         made.append(parameters["seed"])
-        notebooks.write_findings(parameters["out_dir"], "one_seed", {"asked": asked, "rows": []})
+        notebooks.write_findings(parameters["out_dir"], "one_seed", {"asked": asked, "rows": results})
 
-    made = []
+    made, results = [], [{}] * 4
     monkeypatch.setattr(notebooks, "execute", one_seed)
     runs = cell_with("5_study", "5_one_seed.ipynb")
     names = {"Path": Path, "notebooks": notebooks, "out_dir": tmp_path, "device": "cpu", "changes": {}}
@@ -98,6 +107,17 @@ def test_findings_of_another_plan_are_refused(tmp_path, monkeypatch):
             exec(runs, {**names, "plan": plan | other})
     with pytest.raises(ValueError, match="set another out_dir"):
         exec(runs, {**names, "plan": plan, "test_faces": 25})
+    results = []  # a run that was cut off
+    with pytest.raises(ValueError, match="holds 0 results, so its run was cut off: delete it"):
+        exec(runs, {**names, "out_dir": tmp_path / "cut off", "plan": plan})
+
+
+def test_one_seed_without_all_results_leaves_no_findings(tmp_path):
+    last = cell_with("5_one_seed", '"one_seed"')
+    names = {"notebooks": notebooks, "methods": ["head"], "conditions": {"unchanged": {}, "shifted": {}}}
+    with pytest.raises(ValueError, match="not all runs have finished"):
+        exec(last, names | {"rows": [{}], "out_dir": tmp_path})
+    assert not list(tmp_path.iterdir())
 
 
 def test_runs_with_other_tests_are_refused(tmp_path):
@@ -226,8 +246,60 @@ def test_marked_cells_hold_markers_and_others_do_not(path):
         assert not marked or "nbgrader" in cell.metadata
 
 
+@every_notebook
+def test_every_question_has_minutes_a_difficulty_and_three_hints(path):
+    total = 0
+    for cell in nbformat.read(path, as_version=4).cells:
+        if question := re.search(r"\*\*Question \d+\*\* \((.+?)\)", cell.source):
+            minutes = re.search(r", (\d+) minutes, (easy|medium|hard)$", question[1])
+            assert minutes, question[0]
+            total += int(minutes[1])
+            hints = re.findall(r"<details><summary>Hint (\d): [^<]+</summary>\n\n(.+?)\n\n</details>", cell.source)
+            assert [number for number, _ in hints] == ["1", "2", "3"], question[0]
+    stated = re.search(r"\*\*Time\*\*: (\d) to (\d) hours", nbformat.read(path, as_version=4).cells[0].source)
+    assert stated is None if total == 0 else int(stated[1]) * 60 <= total <= int(stated[2]) * 60
+
+
+def test_every_plot_of_a_students_function_has_its_picture():
+    shown = [name for path in PATHS for name, _ in linked(nbformat.read(path, as_version=4))]
+    assert sorted(shown) == sorted(p.stem for p in (SOURCES / PICTURES).glob("*.png"))
+    for path in PATHS:
+        book = nbformat.read(path, as_version=4)
+        functions = [name.replace("-", "_") for name in (c.metadata.nbgrader.grade_id for c in cells(path))]
+        pictured = {position for _, position in linked(book)}
+        for position, cell in enumerate(book.cells):
+            plots = cell.cell_type == "code" and cell.source.endswith("\nfigure")
+            if plots and any(re.search(rf"\b{name}\(", cell.source) for name in functions):
+                assert position in pictured, cell.source
+
+
+@every_notebook
+def test_progress_starts_with_the_points_of_the_notebook(path):
+    if tests := [c for c in cells(path, locked=True) if c.cell_type == "code"]:
+        [call] = re.findall(r"^progress\.begin\((.+)\)$", "\n".join(sources(path)), flags=re.MULTILINE)
+        stated = {name: int(points) for name, points in (pair.split("=") for pair in call.split(", "))}
+        assert stated.pop("by_hand") == sum(c.metadata.nbgrader.points for c in cells(path, grade=True, solution=True))
+        ids = {c.metadata.nbgrader.grade_id.removeprefix("test-").replace("-", "_"): c for c in tests}
+        assert stated == {name: cell.metadata.nbgrader.points for name, cell in ids.items()}
+        assert sources(path).count("progress.summary()") == 1
+
+
+def sources(path: Path) -> list[str]:
+    """Sources of a notebook's cells of code."""
+    return [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+
+
+def test_committed_student_versions_are_in_step(tmp_path):
+    made = assignments(tmp_path).files
+    committed = SOURCES / "student"
+    assert sorted(p.name for p in committed.glob("*.ipynb")) == [p.name for p in made]
+    cure = f"run: python -m mmdg_lite assignments --out {committed.relative_to(ROOT)} --force"
+    for path in (*made, *(tmp_path / PICTURES).iterdir()):
+        assert (committed / path.relative_to(tmp_path)).read_bytes() == path.read_bytes(), cure
+
+
 def test_student_versions_hold_no_solution(tmp_path):
-    written = assignments(tmp_path)
+    written = assignments(tmp_path).files
     assert [path.name for path in written] == [path.name for path in PATHS]
     for path in written:
         text = path.read_text(encoding="utf-8")

@@ -1,5 +1,7 @@
 """The assignments' checks: right answers pass, blanks stay blanks, each usual mistake gets its own message."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,7 +36,7 @@ def said(check, answer):
 @every_task
 def test_the_reference_passes(task, capsys):
     task(task.reference)
-    assert capsys.readouterr().out.startswith(f"{task.name}: right on")
+    assert capsys.readouterr().out.startswith(f"\N{WHITE HEAVY CHECK MARK} {task.name}: right on")
 
 
 @every_task
@@ -80,9 +82,29 @@ def test_other_faults_are_described():
     assert "2 results are expected" in said(metrics.check_error_rates, lambda **_: 0.5)
     assert "not str" in said(metrics.check_error_rates, lambda **_: "half")
     assert "should have shape" in said(uncertainty.check_certainty, lambda variance, rate: torch.zeros(7, 7))
-    assert "is expected (input" in said(
-        uncertainty.check_certainty, lambda variance, rate: (-rate * variance).exp() ** 3
-    )
+
+
+def test_an_unrecognised_wrong_answer_shows_the_input_and_both_results():
+    message = said(uncertainty.check_certainty, lambda variance, rate: (-rate * variance).exp() ** 3)
+    first, *lines = message.split("\n")
+    assert "is expected (input" in first and [line.split()[0] for line in lines if line[:2] == "  "] == [
+        "variance",
+        "rate",
+    ]
+    variance, rate, yours, expected = (np.array(re.findall(r"\d+\.\d*", text), float) for text in parts(message))
+    assert np.allclose(yours, np.exp(-3 * rate * variance), atol=1e-3)
+    assert np.allclose(expected, np.exp(-rate * variance), atol=1e-3)
+
+
+def parts(message):
+    """Of a message: the inputs variance and rate, what was given and what is expected."""
+    return re.search(r"variance = (.*)rate = (.*)yours: (.*)expected: (.*)", message, flags=re.DOTALL).groups()
+
+
+def test_a_notebook_breaks_long_lines_of_feedback():
+    error = CheckFailed("word " * 100 + "\n" + "second line")
+    lines = error._render_traceback_()
+    assert max(map(len, lines)) <= 90 and lines[-1] == "second line" and len(lines) > 5
 
 
 def test_a_notebook_shows_the_message_and_the_students_own_lines():
@@ -92,11 +114,11 @@ def test_a_notebook_shows_the_message_and_the_students_own_lines():
     with pytest.raises(CheckFailed) as caught:
         uncertainty.check_certainty(fails)
     first, *lines = caught.value._render_traceback_()
-    assert first == f"CheckFailed: {caught.value}" and "no_such_method" in first
-    assert "fails" in lines[0] and "task.py" not in "".join(lines)
+    assert first.startswith("CheckFailed: certainty: raised AttributeError") and "no_such_method" in " ".join(lines)
+    assert any("in fails" in line for line in lines) and "task.py" not in "".join(lines)
     with pytest.raises(CheckFailed) as caught:
         uncertainty.check_certainty(rising)
-    assert caught.value._render_traceback_() == [f"CheckFailed: {caught.value}"]
+    assert " ".join(map(str.strip, caught.value._render_traceback_())) == f"CheckFailed: {caught.value}"
 
 
 @pytest.fixture

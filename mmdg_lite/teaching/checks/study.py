@@ -187,4 +187,117 @@ def _faults(frame: pd.DataFrame, methods: Sequence[str], seeds: Sequence[int], f
         yield "all seeds of a method have the same hter: is the seed passed on to the run?"
 
 
-TASKS = (check_mean_with_interval, check_paired_difference)
+def _found(rng: np.random.Generator) -> Inputs:
+    """What the runs of an invented study leave: two methods, seeds and rows in no order."""
+    found = []
+    for seed in rng.choice(20, int(rng.integers(3, 6)), replace=False).tolist():
+        threshold = rng.uniform(0.3, 0.7, 2).tolist()
+        rows = [
+            {"method": f"method {m}", "condition": condition, "seed": seed, "threshold": threshold[m]}
+            | {"hter": float(rng.uniform(0, 0.5)), "auc": float(rng.uniform(0.5, 1))}
+            for m in range(2)
+            for condition in ("unchanged", "shifted")
+        ]
+        found.append({"seed": seed, "rows": [rows[i] for i in rng.permutation(len(rows))]})
+    return {"found": found}
+
+
+def results_table(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """One row per method, condition and seed."""
+    return pd.DataFrame([row for one_seed in found for row in one_seed["rows"]])
+
+
+def _numbers_of(frame: Any, inputs: Inputs) -> Array:
+    """Seed, threshold, HTER and AUC of every row, the rows sorted. Raises for another table, naming the fault."""
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"a pandas.DataFrame is expected, not {type(frame).__name__}")
+    if absent := [name for name in (*COLUMNS, "auc") if name not in frame.columns]:
+        raise ValueError(f"the column {absent[0]!r} is missing; there should be {', '.join(COLUMNS)} and auc")
+    frame = frame.sort_values(["method", "condition", "seed"])
+    return frame[["seed", "threshold", "hter", "auc"]].to_numpy(dtype=float)
+
+
+check_results_table = Task(
+    name="results_table",
+    reference=results_table,
+    draw=_found,
+    judge=_numbers_of,
+    judged="the table (seed, threshold, hter, auc)",
+    mistakes={
+        "only the first seed's rows are there": lambda found: results_table(found[:1]),
+        "only the last seed's rows are there: collect those of all seeds before you make the table": (
+            lambda found: results_table(found[-1:])
+        ),
+        "only one row per seed is there; every dictionary in found holds several": (
+            lambda found: pd.DataFrame([one["rows"][0] for one in found])
+        ),
+        "the first seed is missing": lambda found: results_table(found[1:]),
+        "hter is in percent; keep it a fraction": lambda found: results_table(found).assign(
+            hter=lambda frame: 100 * frame["hter"]
+        ),
+        "only the shifted condition is there; the difference of both is what is asked for later": (
+            lambda found: results_table(found).query("condition == 'shifted'")
+        ),
+        "only the unchanged condition is there; the difference of both is what is asked for later": (
+            lambda found: results_table(found).query("condition == 'unchanged'")
+        ),
+    },
+)
+
+
+def _results(rng: np.random.Generator) -> Inputs:
+    frame = results_table(_found(rng)["found"])
+    return {"results": frame.sample(frac=1, random_state=int(rng.integers(1000))), "method": "method 1"}
+
+
+def extra_loss(results: pd.DataFrame, method: str) -> Array:
+    """HTER shifted minus HTER unchanged of one method, by rising seed."""
+    return _losses(results[results["method"] == method])
+
+
+def _losses(rows: pd.DataFrame) -> Array:
+    rates = rows.pivot_table(index="seed", columns="condition", values="hter")  # of several rows of a seed the mean
+    return (rates["shifted"] - rates["unchanged"]).sort_index().to_numpy()
+
+
+def _by_condition(results: pd.DataFrame, method: str, condition: str) -> Array:
+    own = results[(results["method"] == method) & (results["condition"] == condition)]
+    return own.sort_values("seed")["hter"].to_numpy()
+
+
+def _as_they_come(results: pd.DataFrame, method: str) -> Array:
+    own = results[results["method"] == method]
+    shifted, unchanged = (own.loc[own["condition"] == c, "hter"].to_numpy() for c in ("shifted", "unchanged"))
+    return shifted - unchanged
+
+
+check_extra_loss = Task(
+    name="extra_loss",
+    reference=extra_loss,
+    draw=_results,
+    mistakes={
+        "the sign is turned round: shifted minus unchanged is asked for": (
+            lambda results, method: -extra_loss(results, method)
+        ),
+        "you take the difference of all methods together; pick the rows of the method first": (
+            lambda results, method: _losses(results)
+        ),
+        "this is the other method's": lambda results, method: _losses(results[results["method"] != method]),
+        "this is the HTER under the shift; subtract the one without it": (
+            lambda results, method: _by_condition(results, method, "shifted")
+        ),
+        "this is the mean over the seeds; one number per seed is asked for": (
+            lambda results, method: np.mean(extra_loss(results, method))
+        ),
+        "this is the relative loss; the difference itself is asked for": lambda results, method: (
+            extra_loss(results, method) / _by_condition(results, method, "unchanged")
+        ),
+        "you subtract rows in the order in which they come, so that numbers of different seeds meet": _as_they_come,
+        "a shift can also help: do not take the absolute value": (
+            lambda results, method: np.abs(extra_loss(results, method))
+        ),
+        "this is in percentage points; keep it a fraction": lambda results, method: 100 * extra_loss(results, method),
+    },
+)
+
+TASKS = (check_mean_with_interval, check_paired_difference, check_results_table, check_extra_loss)

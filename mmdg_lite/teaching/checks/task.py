@@ -1,18 +1,25 @@
 """A question of an assignment: the right answer, random inputs, the usual wrong answers and what to say to them."""
 
 import copy
+import math
+import textwrap
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
+
+from mmdg_lite.teaching.progress import failed, passed
 
 Function = Callable[..., Any]
 Inputs = dict[str, Any]
 Values = list[NDArray[np.float64]]
+WIDTH = 90
+"""Characters in a line of feedback; nbgrader's pages do not break longer ones."""
 
 
 class CheckFailed(AssertionError):
@@ -23,7 +30,9 @@ class CheckFailed(AssertionError):
         cause = self.__cause__
         frames = traceback.extract_tb(cause.__traceback__) if cause else []
         own = traceback.format_list([frame for frame in frames if frame.filename != __file__])
-        return [f"{type(self).__name__}: {self}", *(line.rstrip("\n") for line in own)]
+        said = f"{type(self).__name__}: {self}".split("\n")
+        wrapped = [part for line in said for part in textwrap.wrap(line, WIDTH, subsequent_indent="  ")]
+        return [*wrapped, *(line.rstrip("\n") for line in own)]
 
 
 def _unchanged(output: Any, inputs: Inputs) -> Any:
@@ -50,19 +59,35 @@ class Task:
     seed: int = 0
 
     def __call__(self, answer: Function) -> None:
-        """Check an answer and say that it is right.
+        """Check an answer, say that it is right, and count its points as reached.
 
         Raises:
             CheckFailed: it is not; with a hint.
             NotImplementedError: the answer is still blank.
         """
+        failed(self.name)  # until it has passed
         drawn = self.inputs()
         expected = [self._judged(self.reference, inputs) for inputs in drawn]
         given = [self._outputs(answer, inputs, trial) for trial, inputs in enumerate(drawn)]
         differing = [i for i in range(len(drawn)) if not _same(given[i], expected[i], self.tolerance)]
         if differing:
-            raise CheckFailed(f"{self.name}: {self._hint(answer, given, drawn, expected, differing[0])}")
-        print(f"{self.name}: right on {len(drawn)} random inputs")
+            smallest = min(differing, key=lambda trial: _amount(drawn[trial]))
+            raise CheckFailed(f"{self.name}: {self._hint(answer, given, drawn, expected, smallest)}")
+        passed(self.name, f"right on {len(drawn)} random inputs")
+
+    def agrees(self, outputs: list[Any]) -> list[bool]:
+        """For every input, whether the output that an answer gave on it is right."""
+        drawn = self.inputs()
+        if len(outputs) != len(drawn):
+            return [False] * len(drawn)
+        return [self._is_right(output, inputs) for output, inputs in zip(outputs, drawn, strict=True)]
+
+    def _is_right(self, output: Any, inputs: Inputs) -> bool:
+        try:
+            given = flat(self.judge(output, inputs))
+        except Exception:  # an output of another kind than the question asks for
+            return False
+        return _same(given, self._judged(self.reference, inputs), self.tolerance)
 
     def inputs(self) -> list[Inputs]:
         """The random inputs, the same at every call."""
@@ -92,7 +117,9 @@ class Task:
         if hint := self._symptom(answer):
             return hint
         difference = _difference(given[first], right[first], self.judged)
-        return f"{difference} (input {first}: {described(drawn[first])})"
+        lines = [f"  {name} = {shown(value)}" for name, value in drawn[first].items()]
+        lines += [f"yours: {shown_values(given[first])}", f"expected: {shown_values(right[first])}"]
+        return "\n".join([f"{difference} (input {first} of {len(drawn)}):", *lines])
 
     def _symptom(self, answer: Function) -> str | None:
         """What to say about the first symptom that an answer shows."""
@@ -124,6 +151,31 @@ def described(inputs: Inputs) -> str:
         return str(value) if len(str(value)) < 60 else f"of type {type(value).__name__}"
 
     return ", ".join(f"{name} {one(value)}" for name, value in inputs.items())
+
+
+def _amount(inputs: Inputs) -> int:
+    """How many numbers the arrays among the inputs hold."""
+    return sum(math.prod(getattr(value, "shape", ())) for value in inputs.values())
+
+
+def shown(value: Any) -> str:
+    """A value to be read: small arrays and tables in full, long ones by their ends, a function by its kind."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray):
+        text = np.array2string(value, precision=4, threshold=12, edgeitems=3, max_line_width=WIDTH - 10)
+        return text.replace("\n", "\n    ")
+    if isinstance(value, pd.DataFrame):
+        return "\n    " + value.to_string(max_rows=12).replace("\n", "\n    ")
+    if callable(value):
+        return type(value).__name__
+    return f"{value:.6g}" if isinstance(value, float) else textwrap.shorten(str(value), 3 * WIDTH, placeholder=" ...")
+
+
+def shown_values(values: Values) -> str:
+    """Results as `shown` writes them, several of them numbered."""
+    texts = [shown(array if array.ndim else float(array)) for array in values]
+    return texts[0] if len(texts) == 1 else "; ".join(f"({i}) {text}" for i, text in enumerate(texts, 1))
 
 
 def _same(first: Values, second: Values, tolerance: float) -> bool:

@@ -1,6 +1,7 @@
 """Assignment 5."""
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from tests.support.wrong_answers import wrong
@@ -61,3 +62,50 @@ def relative(first, second, confidence):
     change = first / second - 1
     half = stats.t.ppf((1 + confidence) / 2, len(change) - 1) * stats.sem(change)
     return change.mean(), change.mean() - half, change.mean() + half
+
+
+@wrong("results_table", says="only the last seed's rows")
+def overwrites_the_table_in_the_loop(found):
+    for one_seed in found:
+        table = pd.DataFrame(one_seed["rows"])
+    return table
+
+
+@wrong("results_table", says="the column 'method' is missing")
+def table_of_dictionaries(found):
+    return pd.DataFrame(found)
+
+
+@wrong("results_table", says="a pandas.DataFrame is expected, not list")
+def forgets_the_table(found):
+    return [row for one_seed in found for row in one_seed["rows"]]
+
+
+@wrong("results_table", says="percent")
+def in_percent(found):
+    rows = [row for one_seed in found for row in one_seed["rows"]]
+    return pd.DataFrame([row | {"hter": row["hter"] * 100} for row in rows])
+
+
+@wrong("extra_loss", says="sign is turned round")
+def unchanged_minus_shifted(results, method):
+    table = results.query("method == @method").set_index(["seed", "condition"])["hter"].unstack()
+    return (table["unchanged"] - table["shifted"]).to_numpy()
+
+
+@wrong("extra_loss", says="in the order in which they come")
+def trusts_the_order_of_rows(results, method):
+    mine = results[results.method == method]
+    return mine[mine.condition == "shifted"].hter.to_numpy() - mine[mine.condition == "unchanged"].hter.to_numpy()
+
+
+@wrong("extra_loss", says="pick the rows of the method first")
+def forgets_the_method(results, method):
+    means = results.groupby(["seed", "condition"])["hter"].mean().unstack()
+    return (means["shifted"] - means["unchanged"]).to_numpy()
+
+
+@wrong("extra_loss", says="one number per seed")
+def averages_too_early(results, method):
+    mine = results[results["method"] == method].groupby("condition")["hter"].mean()
+    return mine["shifted"] - mine["unchanged"]
