@@ -26,7 +26,7 @@ from PIL import Image
 
 from mmdg_lite.plots.style import style
 
-DPI = 100
+DPI = 92
 """CSS pixels per inch of a figure. The live picture is an SVG; the static one a PNG at twice as many."""
 WIDTH = 940
 """CSS pixels of all controls together, and of the widest picture: what JupyterLab leaves on a screen of 1366."""

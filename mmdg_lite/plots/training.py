@@ -1,15 +1,9 @@
 """How the modalities balanced in one run or several: losses, the fastest modality, conflicts, certainty, gradients."""
 
-<<<<<<< HEAD
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
-=======
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
->>>>>>> explorers
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -20,20 +14,21 @@ from mmdg_lite.modality import MODALITIES
 from mmdg_lite.plots.style import COLOURS, LINES, new_figure, styled
 from mmdg_lite.results.collect import read_history
 
-<<<<<<< HEAD
 Draw = Callable[[Axes, pd.DataFrame, int], None]
 """Draws a training's lines, smoothed over a window of so many of them."""
+MOST = 3
+"""Runs that can be read side by side."""
 
 
-class Panel(NamedTuple):
-    """A row of the figure: what its columns' names begin with, its label, and how it is drawn."""
+@dataclass(frozen=True)
+class Panel:
+    """A row of the figure: what its columns' names begin with, its label, its height in rows, and how it is drawn."""
 
     prefix: str
     label: str
+    height: float
     draw: Draw
 
-=======
->>>>>>> explorers
 
 def histories(runs: Mapping[str, str | Path]) -> dict[str, pd.DataFrame]:
     """The training lines of run folders by the name to show them under.
@@ -59,12 +54,12 @@ def run_folders(root: str | Path) -> dict[str, Path]:
 
 
 @styled
-<<<<<<< HEAD
 def picture(
     histories: Mapping[str, pd.DataFrame],
     *,
     window: int = 1,
     panels: Sequence[str] = ("average", "fastest", "conflicts", "gradients"),
+    title: str = "",
 ) -> Figure:
     """A column per run, a row per panel, over the steps of training.
 
@@ -72,16 +67,10 @@ def picture(
         histories: training lines of runs (`histories`) by the name to show them under.
         window: logged steps that a running mean covers.
         panels: names of `PANELS`. A panel that no run has numbers for is left out.
+        title: what the figure shows.
 
     Raises:
-        ValueError: no run, or a window below 1.
-=======
-def picture(histories: Mapping[str, pd.DataFrame], *, window: int = 1, title: str = "") -> Figure:
-    """A column per run; rows are loss averages, the fastest modality, the conflict rate and gradient norms over steps.
-
-    Rows that no run has recorded are left out. `window`: logged steps that a running mean covers. Raises ValueError
-    without any run, for more than three, or for a window below 1.
->>>>>>> explorers
+        ValueError: no run, more than three, or a window below 1.
     """
     if not histories:
         raise ValueError("choose at least one run")
@@ -89,57 +78,34 @@ def picture(histories: Mapping[str, pd.DataFrame], *, window: int = 1, title: st
         raise ValueError(f"{len(histories)} runs side by side cannot be read; choose at most {MOST}")
     if window < 1:
         raise ValueError(f"the window is {window}: choose 1 logged step or more")
-<<<<<<< HEAD
     shown = [PANELS[name] for name in panels if any(_recorded(h, PANELS[name].prefix) for h in histories.values())]
-    width = 7.2 if len(histories) == 1 else min(3.3 * len(histories) + 0.72, 12)
-    height = (1.3 if len(histories) == 1 else 1.7) * len(shown) + 0.6
-    figure = new_figure((width, height))
-    figure.set_layout_engine("none")
-    edges = {"left": 1.12 / width, "right": 0.98, "top": 1 - 0.5 / height, "bottom": 0.5 / height}
-    spaces = edges | {"hspace": 0.18, "wspace": 0.08}
-    grid = figure.subplots(len(shown), len(histories), squeeze=False, sharex="col", sharey="row", gridspec_kw=spaces)
-    for column, (name, history) in enumerate(histories.items()):
-        for row, panel in enumerate(shown):
-            axes = grid[row, column]
-            if _recorded(history, panel.prefix):
-=======
-    panels = [panel for panel in PANELS if any(_is_recorded(history, panel) for history in histories.values())]
-    heights = [panel.height for panel in panels]
+    heights = [panel.height for panel in shown]
     figure = new_figure((9.4, 1.1 + 0.95 * sum(heights)))
     figure.set_layout_engine("none")
     tall = figure.get_figheight()
     edges = {"left": 0.115, "right": 0.985, "top": 1 - 0.62 / tall, "bottom": 0.42 / tall}
     spaces = edges | {"hspace": 0.22, "wspace": 0.08, "height_ratios": heights}
-    shape = (len(panels), len(histories))
+    shape = (len(shown), len(histories))
     grid = figure.subplots(*shape, squeeze=False, sharex="col", sharey="row", gridspec_kw=spaces)
     for column, (name, history) in enumerate(histories.items()):
-        for row, panel in enumerate(panels):
+        for row, panel in enumerate(shown):
             axes = grid[row, column]
             axes.tick_params(labelsize=7.5)
-            if _is_recorded(history, panel):
->>>>>>> explorers
+            if _recorded(history, panel.prefix):
                 panel.draw(axes, history, window)
             else:
                 _not_recorded(axes)
             if column == 0:
-<<<<<<< HEAD
-                axes.tick_params(axis="y", which="both", labelsize=7)
-                axes.set_ylabel(panel.label, fontsize="small")
-                axes.yaxis.set_label_coords(-0.75 / axes.get_window_extent().width * figure.dpi, 0.5)
-        grid[0, column].set_title(name, fontsize="small")
-        grid[-1, column].set_xlabel("step")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, ncols=4, loc="upper right", handlelength=1.8, fontsize="small")
-=======
                 figure.text(0.012, axes.get_position().y1, panel.label, fontsize=8, va="top")
         grid[0, column].set_title(name, fontsize="small")
         grid[-1, column].set_xlabel("step", fontsize=8, labelpad=1)
         grid[-1, column].tick_params(labelbottom=True)
     looks: list[dict[str, Any]] = [{"linestyle": LINES[m.value], "color": COLOURS[m.value]} for m in MODALITIES]
     handles = [Line2D([], [], label=m.title, **look) for m, look in zip(MODALITIES, looks, strict=True)]
-    figure.legend(handles=handles, ncols=3, loc="upper right", handlelength=1.8, fontsize="small")
+    if any(_recorded(h, "loss_total") for h in histories.values()) and "loss" in panels:
+        handles.append(Line2D([], [], color="black", linewidth=1, label="head"))
+    figure.legend(handles=handles, ncols=len(handles), loc="upper right", handlelength=1.8, fontsize="small")
     figure.text(0.012, 1 - 0.2 / tall, title, fontsize="small", weight="bold")
->>>>>>> explorers
     return figure
 
 
@@ -186,35 +152,13 @@ def _smoothed(values: pd.Series, window: int) -> pd.Series:
     return values.rolling(window, min_periods=1).mean()
 
 
-<<<<<<< HEAD
 def _lines(prefix: str, *, log: bool = False) -> Draw:
     def draw(axes: Axes, history: pd.DataFrame, window: int) -> None:
         for m in MODALITIES:
             values = _smoothed(_column(history, f"{prefix}{m.value}"), window)
-            axes.plot(history["step"], values, LINES[m.value], color=COLOURS[m.value], label=m.title)
-        if (head := _column(history, f"{prefix}total")).notna().any():
-            axes.plot(history["step"], _smoothed(head, window), color="black", linewidth=1, label="head")
-=======
-@dataclass(frozen=True, kw_only=True)
-class Panel:
-    """A row of the picture: its label, the columns that it needs one of, its height in rows, and who draws it."""
-
-    label: str
-    columns: tuple[str, ...]
-    height: float
-    draw: Callable[[Axes, pd.DataFrame, int], None]
-
-
-def _is_recorded(history: pd.DataFrame, panel: Panel) -> bool:
-    return any(not _column(history, name).isna().all() for name in panel.columns)
-
-
-def _lines(prefix: str, *, log: bool) -> Callable[[Axes, pd.DataFrame, int], None]:
-    def panel(axes: Axes, history: pd.DataFrame, window: int) -> None:
-        for m in MODALITIES:
-            values = _smoothed(_column(history, f"{prefix}{m.value}"), window)
             axes.plot(history["step"], values, LINES[m.value], color=COLOURS[m.value], linewidth=1.2)
->>>>>>> explorers
+        if (head := _column(history, f"{prefix}total")).notna().any():
+            axes.plot(history["step"], _smoothed(head, window), color="black", linewidth=1)
         if log:
             axes.set_yscale("log")
         else:
@@ -232,11 +176,7 @@ def _fastest(axes: Axes, history: pd.DataFrame, window: int) -> None:
 
 
 def _conflicts(axes: Axes, history: pd.DataFrame, window: int) -> None:
-<<<<<<< HEAD
-    axes.plot(history["step"], _smoothed(_column(history, "conflict_rate"), window), color="black")
-=======
     axes.plot(history["step"], _smoothed(_column(history, "conflict_rate"), window), color="black", linewidth=1.2)
->>>>>>> explorers
     axes.set_ylim(0, 1)
 
 
@@ -249,24 +189,13 @@ def _not_recorded(axes: Axes) -> None:
     axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", va="center", fontsize=8, color="0.5")
 
 
-<<<<<<< HEAD
 PANELS: dict[str, Panel] = {
-    "loss": Panel("loss_", "loss,\nnats", _lines("loss_")),
-    "average": Panel("average_", "loss average,\nnats", _lines("average_")),
-    "fastest": Panel("fastest", "fastest", _fastest),
-    "certainty": Panel("certainty_", "mean\ncertainty", _lines("certainty_")),
-    "conflicts": Panel("conflict_rate", "conflicts,\nshare of pairs", _conflicts),
-    "gradients": Panel("gradient_norm_", "gradient norm,\nno unit", _lines("gradient_norm_", log=True)),
+    "loss": Panel("loss_", "loss,\nnats", 1.4, _lines("loss_")),
+    "average": Panel("average_", "loss average,\nnats", 1.4, _lines("average_")),
+    "fastest": Panel("fastest", "fastest", 0.8, _fastest),
+    "certainty": Panel("certainty_", "mean\ncertainty", 1.0, _lines("certainty_")),
+    "conflicts": Panel("conflict_rate", "conflicts,\nshare of pairs", 0.7, _conflicts),
+    "gradients": Panel("gradient_norm_", "gradient norm,\nno unit", 0.7, _lines("gradient_norm_", log=True)),
 }
 OF_ONE_RUN = ("loss", "fastest", "certainty", "conflicts", "gradients")
 """Panels that show one run; the averages differ little from the losses."""
-=======
-MOST = 3
-AVERAGES, NORMS = (tuple(f"{prefix}{m.value}" for m in MODALITIES) for prefix in ("average_", "gradient_norm_"))
-PANELS: tuple[Panel, ...] = (
-    Panel(label="loss average,\nnats", columns=AVERAGES, height=1.4, draw=_lines("average_", log=False)),
-    Panel(label="fastest", columns=AVERAGES, height=0.8, draw=_fastest),
-    Panel(label="conflicts,\nshare of pairs", columns=("conflict_rate",), height=0.7, draw=_conflicts),
-    Panel(label="gradient norm", columns=NORMS, height=0.7, draw=_lines("gradient_norm_", log=True)),
-)
->>>>>>> explorers

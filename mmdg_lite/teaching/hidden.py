@@ -68,8 +68,14 @@ def _restored(output: Any) -> Any:
 def _process() -> "subprocess.Popen[str]":
     """The process that compares, started at the first hidden test; it ends with the notebook's."""
     command = [sys.executable, "-P", "-m", "mmdg_lite.teaching.hidden"]  # -P: nothing from the submission's folder
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
-    process = subprocess.Popen(command, **pipes, start_new_session=True)  # an interrupted cell does not end it
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,  # an interrupted cell does not end it
+    )
     atexit.register(process.communicate)  # closes its input, at which it ends
     return process
 

@@ -33,9 +33,9 @@ def begin(*, by_hand: int, **points: int) -> None:
     """
     global _now
     _now = _Progress(points, by_hand)
-    from IPython import get_ipython  # type: ignore[attr-defined]
+    from IPython import get_ipython
 
-    if shell := get_ipython():  # type: ignore[no-untyped-call]
+    if shell := get_ipython():
         shell.set_custom_exc((NotImplementedError,), _show_blank)
 
 

@@ -67,6 +67,7 @@ def milliseconds(page: Any, words: str, tooltip: str) -> list[float]:
 def table() -> str:
     """Markdown: a row per explorer."""
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     rows = ["| explorer | slider | median ms | nine in ten below | slowest | wanted |", "|---|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         home = Path(folder)

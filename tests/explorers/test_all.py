@@ -319,11 +319,10 @@ class TestTrainingViewer:
         np.testing.assert_allclose(first[:3], [1, (1 + 1 / 2) / 2, (1 + 1 / 2 + 1 / 3) / 3])
         assert any("not recorded" in text.get_text() for text in figure.axes[5].texts)
 
-<<<<<<< HEAD
     def test_a_quantity_that_no_run_has_takes_no_row(self):
         assert len(training_module.picture({"a": history(conflicts=False)}).axes) == 2
         assert len(training_module.picture({"a": history()}, panels=tuple(training_module.PANELS)).axes) == 4
-=======
+
     def test_rows_that_no_run_recorded_are_left_out(self):
         assert len(training_module.picture({"a": history(conflicts=False)}).axes) == 2
         with pytest.raises(ValueError, match="at most 3"):
@@ -332,7 +331,6 @@ class TestTrainingViewer:
     def test_a_method_without_modality_losses_has_no_fastest(self):
         plain = history().drop(columns=[f"average_{m.value}" for m in MODALITIES]).assign(fastest=None)
         assert training_module.description({"a": plain}).startswith("a: this method has no losses of single modalities")
->>>>>>> explorers
 
     def test_reads_run_folders_and_refuses_fitted_ones(self, make_run, tmp_path):
         run = make_run(method="fusion")
@@ -391,18 +389,18 @@ class TestShell:
         assert set(live) == {WIDGET, "text/plain"}
         assert set(static) == {"image/png", "text/plain"}
         # CSS pixels of an inch, of which the PNG has twice as many
-        assert more["metadata"]["image/png"] == {"alt": 'x is "1.0"', "width": 100}
+        assert more["metadata"]["image/png"] == {"alt": 'x is "1.0"', "width": shell.DPI}
         assert static["text/plain"] == 'x is "1.0"'
         picture = Image.open(io.BytesIO(base64.b64decode(static["image/png"])))
-        assert picture.size == (200, 200)
+        assert picture.size == (2 * shell.DPI, 2 * shell.DPI)
 
     def test_alternative_text_is_escaped_and_every_exception_is_shown(self):
         explorer = Explorer(self.draw, {"x": slider("x", 1.0, -1, 2, 0.5)})
         assert 'alt="x is &quot;1.0&quot;"' in explorer._picture.value
-        assert 'src="data:image/svg+xml' in explorer._picture.value and "height: 100px" in explorer._picture.value
+        assert 'src="data:image/svg+xml' in explorer._picture.value and f"height: {shell.DPI}px" in explorer._picture.value
         explorer.controls["x"].value = -1
         assert "x is &lt;0" in explorer._picture.value and "<img" not in explorer._picture.value
-        assert "min-height: 100px" in explorer._picture.value
+        assert f"min-height: {shell.DPI}px" in explorer._picture.value
         explorer.draw = lambda x: 1 / 0
         explorer.update()
         assert explorer.words == "ZeroDivisionError: division by zero" and "1 / 0" in explorer.error

@@ -138,4 +138,4 @@ def explorer_cell(page: Any, words: str) -> Any:
 
 def handle(cell: Any, tooltip: str) -> Any:
     """The handle of the slider whose tooltip begins so."""
-    return cell.locator(f'.widget-slider[title^="{tooltip}"] .noUi-handle')
+    return cell.locator(f'.widget-slider:has([title^="{tooltip}"]) .noUi-handle')
