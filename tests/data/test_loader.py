@@ -272,3 +272,15 @@ def test_a_second_view_is_another_draw_and_leaves_the_first_as_it_was():
     )
     with pytest.raises(ValueError, match="no second_rgb: train with two views"):
         second_view(one[0])
+
+
+def test_channels_of_infrared_differ_where_each_has_its_own_jitter():
+    dataset = random_dataset("W", 5)
+    std = torch.tensor(CLIP_STD)[:, None, None]
+    mean = torch.tensor(CLIP_MEAN)[:, None, None]
+    for each in (False, True):
+        augment = Augmentation(jitter_depth=each, per_copy=each)
+        batch = make_batch(dataset.read(range(5)), source_domains=("W",), augment=augment)
+        for modality in (Modality.DEPTH, Modality.INFRARED):
+            grey = batch[modality.value] * std + mean  # 5 x 3 x H x W
+            assert torch.allclose(grey[:, 0], grey[:, 1], atol=1e-5) != each
