@@ -208,13 +208,6 @@ def decided_effects(found: Iterable[Effect]) -> list[str]:
     return sentences
 
 
-def differences_from(frame: pd.DataFrame, reference: str) -> list[str]:
-    """A sentence per other method on its HTER on P1 against the reference, where they have more than one pair."""
-    rows = p1_rows(frame)
-    others = [name for name in in_order(rows["method"]) if name != reference]
-    return [_sentence(compare(rows, m, reference)) for m in others if pairs_in_common(rows, m, reference) > 1]
-
-
 def long_enough(doubled: pd.DataFrame, frame: pd.DataFrame, config: RunConfig) -> list[str]:
     """Which methods were trained long enough, by the rule of `convergence.doubling`, as sentences.
 

@@ -16,14 +16,12 @@ from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.plots.style import COLOURS, LINES, new_figure, styled
 from mmdg_lite.studies.quickstart import Quickstart
 from mmdg_lite.studies.shapley import (
-    CHANCE,
     COALITIONS,
     Coalition,
     auc_shapley,
     auc_values,
     bootstrap,
     coalition_scores,
-    name,
 )
 from mmdg_lite.training.evaluation import model_scorer
 
@@ -56,12 +54,6 @@ class Measured:
         auc_low, auc_high = bootstrap_interval(whole, self.labels, metric="auc")
         auc = auc_values(self.scores, self.labels)[frozenset(MODALITIES)]
         return frame.assign(auc=auc, auc_low=auc_low, auc_high=auc_high)
-
-    def auc_table(self) -> pd.DataFrame:
-        """AUC of each coalition in percent, a row each."""
-        values = auc_values(self.scores, self.labels)
-        rows = [("nothing", 100 * CHANCE)] + [(name(c), 100 * values[c]) for c in COALITIONS]
-        return pd.DataFrame(rows, columns=["present", "AUC, %"]).round(1)
 
 
 def measure(

@@ -128,16 +128,6 @@ def by_rule(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns="step").groupby("rule", sort=False).mean()
 
 
-def shared_part(snapshots: Sequence[Snapshot]) -> float:
-    """Mean over steps of the share of the squared length of the three gradients that lies in shared parameters."""
-    shares = []
-    for snapshot in snapshots:
-        gram = torch.cat(list(snapshot.grams.values()))  # T x 3 x 3
-        squares = gram.diagonal(dim1=-2, dim2=-1).sum(dim=-1)  # T
-        shares.append(float(quotient(squares[is_shared(gram)].sum(), squares.sum())))
-    return sum(shares) / len(shares)
-
-
 def _row(one: Effect) -> dict[str, float]:
     row = {"length": one.length, "to_plain": one.to_plain, "against": one.against, "raised": float(one.raised.sum())}
     row |= {f"cosine_{m.value}": float(one.cosines[m.index]) for m in MODALITIES}

@@ -117,12 +117,6 @@ def test_effects_are_among_the_facts_where_all_combinations_were_run(grid):
     assert not any(sentence.startswith("Effects") for sentence in comparison.findings(part))
 
 
-def test_sentences_against_a_reference(frame):
-    committed = frame[frame["profile"] == "full (committed)"]
-    found = comparison.differences_from(committed, "fusion")
-    assert len(found) == 2 and any(s.startswith("MMDG++ against Plain fusion") and "better" in s for s in found)
-
-
 def test_long_enough_names_who_was_and_who_was_not_tested(frame):
     config = configure("full")
     size = {

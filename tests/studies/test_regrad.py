@@ -71,11 +71,6 @@ def test_pairs_by_hand() -> None:
     assert table.loc[("depth", "infrared"), "ratio"] == 0
 
 
-def test_shared_part_by_hand() -> None:
-    """1 + 9 + 1/4 in RGB's branch, 1/2 + 2 in depth's; the 4 of infrared's belong to one loss alone."""
-    assert regrad_study.shared_part(TOY) == pytest.approx(12.75 / 16.75)
-
-
 def test_effects_have_a_row_per_step_and_rule() -> None:
     nothing_shared = Snapshot(grams={0: torch.diag(torch.ones(3)).double()[None] * 0}, moment=TOY[0].moment)
     table = regrad_study.effects((nothing_shared, *TOY, *TOY), progress=False)
