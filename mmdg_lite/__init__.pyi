@@ -3,7 +3,13 @@ from . import minimal
 from .adapters import CentralDifferenceConv2d, CertaintyAttention, UAdapter, UAdapterPP
 from .data.protocols import PROTOCOLS
 from .data.synthetic import render
-from .explorers.all import explore_balance, explore_regrad, view_training
+from .explorers.all import (
+    explore_balance,
+    explore_imbalance,
+    explore_landscape,
+    explore_regrad,
+    view_training,
+)
 from .inference.predict import predict
 from .metrics import evaluate_scores, threshold_at_eer
 from .modality import MODALITIES, Modality
@@ -42,6 +48,8 @@ __all__ = [
     "evaluate",
     "evaluate_scores",
     "explore_balance",
+    "explore_imbalance",
+    "explore_landscape",
     "explore_regrad",
     "load_clip",
     "minimal",

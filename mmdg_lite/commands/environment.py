@@ -60,4 +60,5 @@ def add_convert_clip(commands: "Commands[argparse.ArgumentParser]") -> None:
     text = "turn OpenAI's own CLIP file (TorchScript) into safetensors; this runs code that the file holds"
     command = add_command(commands, "convert-clip", run, text, examples=["ViT-B-16.pt clip.safetensors"])
     command.add_argument("file", type=Path, help="a TorchScript archive that you trust")
-    command.add_argument("out", type=Path, help="the safetensors file to write, for model.clip_checkpoint")
+    text = "the safetensors file to write, for model.clip_checkpoint"
+    command.add_argument("out", type=Path, nargs="?", default=Path("clip.safetensors"), help=text)

@@ -7,6 +7,7 @@ in a checkpoint and neither the batch nor the worker that a sample falls into ca
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,13 @@ DROP = 3  # .. 5, one per modality
 OFFSET = 6  # .. 10, one per channel: red, green, blue, depth, infrared
 GAMMA = 11  # .. 13, one per modality
 DRAWS = 14
+COPIES = 2**32  # .. + 5, beyond the draws of every view and turn: offsets of depth's and infrared's three channels each
+COPY_DRAWS = 6
+
+Dropout = Literal["each", "together"]
 
 CHANNELS = {Modality.RGB: slice(0, 3), Modality.DEPTH: slice(3, 4), Modality.INFRARED: slice(4, 5)}
+CHANNELS_PER_COPY = {modality: slice(3 * modality.index, 3 * modality.index + 3) for modality in MODALITIES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +34,9 @@ class Augmentation:
     """What is done to a training sample. The defaults are those of a sibling work of the paper's authors.
 
     The paper's own settings are not known to us; flip and jitter follow the sibling work, which jitters all images
-    alike. Depth is left alone here: its values are distances, and 0 means that nothing was measured.
+    alike. Depth is left alone here: its values are distances, and 0 means that nothing was measured. `per_copy` with
+    `jitter_depth` does as the sibling work: its depth and infrared images have three channels, each of an offset of
+    its own, so that they are equal in the files and differ in training.
     """
 
     flip: float = 0.5  # probability of a horizontal flip, the same for the three modalities of a sample
@@ -37,7 +45,9 @@ class Augmentation:
     jitter_rgb: bool = True  # offset and gamma on the colour image
     jitter_depth: bool = False  # offset and gamma on depth
     jitter_infrared: bool = True  # offset and gamma on infrared
-    modality_dropout: float = 0.0  # probability with which each modality is dropped; one is always left
+    per_copy: bool = False  # an offset for each of the three channels that depth and infrared are repeated to
+    modality_dropout: float = 0.0  # probability with which modalities are dropped; one is always left
+    dropout: Dropout = "each"  # "each": every modality by itself; "together": depth and infrared at once, RGB never
 
     def __post_init__(self) -> None:
         for name in ("flip", "modality_dropout"):
@@ -59,7 +69,14 @@ class Draw:
 
     flip: NDArray[np.bool_]  # B
     present: NDArray[np.bool_]  # B x 3, in the modalities' usual order
-    levels: NDArray[np.float32]  # B x 5 x 256: grey value in, value of 0..1 out; red, green, blue, depth, infrared
+    # B x 5 x 256: grey value in, value of 0..1 out; red, green, blue, depth, infrared. B x 9 x 256 where depth and
+    # infrared have three channels each
+    levels: NDArray[np.float32]
+
+    def levels_of(self, modality: Modality) -> NDArray[np.float32]:
+        """B x C x 256 of one modality, C = 1 where one table is meant for all channels."""
+        channels = CHANNELS if self.levels.shape[1] == 5 else CHANNELS_PER_COPY
+        return self.levels[:, channels[modality]]
 
 
 def sample_keys(ids: Sequence[str]) -> NDArray[np.uint64]:
@@ -97,12 +114,20 @@ def draw(
 ) -> Draw:
     """Decide for every sample of a batch (keys: B, present: B x 3) what happens to it in a view of it."""
     chance = uniforms(keys, seed=seed, epoch=epoch, first=view * DRAWS)  # B x DRAWS
+    offsets = chance[:, OFFSET : OFFSET + 5]
+    if augmentation.per_copy:
+        first = COPIES + view * COPY_DRAWS
+        copies = uniforms(keys, seed=seed, epoch=epoch, first=first, draws=COPY_DRAWS)
+        offsets = np.concatenate([offsets[:, :3], copies], axis=1)  # B x 9
+    drop, rate = chance[:, DROP : DROP + 3], augmentation.modality_dropout
     return Draw(
         flip=chance[:, FLIP] < augmentation.flip,
-        present=drop_modalities(
-            present, chance[:, DROP : DROP + 3], chance[:, KEEP_ONE], augmentation.modality_dropout
+        present=(
+            drop_together(present, drop[:, 0], rate)
+            if augmentation.dropout == "together"
+            else drop_modalities(present, drop, chance[:, KEEP_ONE], rate)
         ),
-        levels=_levels(augmentation, chance),
+        levels=_levels(augmentation, offsets, chance[:, GAMMA : GAMMA + 3]),
     )
 
 
@@ -121,22 +146,37 @@ def drop_modalities(
     return left
 
 
+def drop_together(present: NDArray[np.bool_], chance: NDArray[np.float64], rate: float) -> NDArray[np.bool_]:
+    """Drop depth and infrared at once where chance (B) < rate; a sample without a colour image stays as it is."""
+    dropped = (chance < rate) & present[:, Modality.RGB.index]  # B
+    others = np.array([modality is not Modality.RGB for modality in MODALITIES])  # 3
+    left: NDArray[np.bool_] = present & ~(dropped[:, None] & others)
+    return left
+
+
 def plain_levels() -> NDArray[np.float32]:
     """1 x 5 x 256: grey values 0..255 as 0..1, for every channel: what an image is without augmentation."""
     return np.tile(np.arange(256, dtype=np.float32) / np.float32(255), (1, 5, 1))
 
 
-def _levels(augmentation: Augmentation, chance: NDArray[np.float64]) -> NDArray[np.float32]:
-    """B x 5 x 256: (clip(value + offset) / 255) ** gamma as a table, since an image has only 256 grey values."""
-    levels = np.repeat(plain_levels(), len(chance), axis=0)
+def _levels(
+    augmentation: Augmentation, offsets: NDArray[np.float64], gamma: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """(clip(value + offset) / 255) ** gamma as a table, since an image has only 256 grey values.
+
+    Offsets, B x K with K = 5 or 9 channels, and gamma, B x 3 modalities, are random numbers of 0..1. Returns
+    B x K x 256.
+    """
+    batch, count = offsets.shape
+    levels = np.tile(plain_levels()[:, :1], (batch, count, 1))  # B x K x 256
     low, high = augmentation.gamma
+    channels_of = CHANNELS_PER_COPY if augmentation.per_copy else CHANNELS
     for modality in MODALITIES:
         if not augmentation.jitters(modality):
             continue
-        channels = CHANNELS[modality]
-        offsets = chance[:, OFFSET + channels.start : OFFSET + channels.stop]  # B x channels
-        exponent = low + (high - low) * chance[:, GAMMA + modality.index]  # B
-        shift = (2 * offsets - 1) * (augmentation.offset / 255)
+        channels = channels_of[modality]
+        exponent = low + (high - low) * gamma[:, modality.index]  # B
+        shift = (2 * offsets[:, channels] - 1) * (augmentation.offset / 255)  # B x channels
         shifted = np.clip(levels[:, channels] + shift[..., None], 0, 1).astype(np.float32)
         levels[:, channels] = shifted ** exponent.astype(np.float32)[:, None, None]
     return levels

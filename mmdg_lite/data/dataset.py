@@ -5,14 +5,14 @@ A sample is a dictionary: id, rgb (uint8 3 x H x W), depth and infrared (uint8 1
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmdg_lite.data.augmentation import sample_keys
+from mmdg_lite.data.augmentation import DROP, sample_keys, uniforms
 from mmdg_lite.data.real.species import LIVE
 from mmdg_lite.modality import MODALITIES, Modality
 
@@ -218,6 +218,42 @@ class Subset(DescribedDataset):
     def read(self, indices: Sequence[int] | NDArray[np.int64]) -> Samples:
         """Read from the whole what these positions of the subset stand for."""
         return self.whole.read(self.indices[np.asarray(indices, dtype=np.int64)])
+
+
+class RandomlyMissing(DescribedDataset):
+    """A data set in which some modalities are missing from some samples, chosen at random.
+
+    Each of the `missing` modalities is taken from a sample with probability `rate`: a pure function of `seed` and the
+    sample's id. Raises `ValueError` if a sample has none but those (`with_any_left` leaves such samples out).
+    """
+
+    def __init__(self, whole: FaceDataset, missing: Sequence[Modality], *, rate: float, seed: int) -> None:
+        if with_any_left(whole, missing) is not whole:
+            names = ", ".join(modality.value for modality in missing)
+            raise ValueError(f"a sample of {whole.domain} has no other modality than {names}")
+        self.whole = whole
+        taken = [modality in missing for modality in MODALITIES]
+        chance = uniforms(whole.keys, seed=seed, epoch=0, first=DROP, draws=len(MODALITIES))  # n x 3
+        super().__init__(
+            ids=whole.ids,
+            labels=whole.labels,
+            species=whole.species,
+            domains=whole.domains,
+            present=whole.present & ~(taken & (chance < rate)),
+        )
+
+    def read(self, indices: Sequence[int] | NDArray[np.int64]) -> Samples:
+        """Read the samples asked for, without what is missing from them."""
+        rows = np.asarray(indices, dtype=np.int64)
+        samples, present = self.whole.read(rows), self.present[rows]
+        kept = present[..., None, None, None]  # B x 3 x 1 x 1 x 1
+        return replace(
+            samples,
+            rgb=np.where(kept[:, 0], samples.rgb, np.uint8(0)),
+            depth=np.where(kept[:, 1], samples.depth, np.uint8(0)),
+            infrared=np.where(kept[:, 2], samples.infrared, np.uint8(0)),
+            present=present,
+        )
 
 
 def without_species(dataset: FaceDataset, species: str) -> Subset:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mmdg_lite.data.augmentation import CHANNELS, Augmentation, Draw, draw, order, plain_levels, sample_keys
+from mmdg_lite.data.augmentation import Augmentation, Draw, draw, order, plain_levels, sample_keys
 from mmdg_lite.data.dataset import FaceDataset, Images, Samples, stack
 from mmdg_lite.modality import CLIP_MEAN, CLIP_STD, MODALITIES, SECOND, Batch, Modality
 
@@ -196,7 +196,7 @@ def _normalised(images: Images, modality: Modality, decided: Draw) -> Tensor:
     Jitter and normalisation are one table of 256 values per sample and channel, so each pixel costs one look-up.
     """
     mean, std = (np.asarray(values, dtype=np.float32)[:, None] for values in (CLIP_MEAN, CLIP_STD))  # 3 x 1
-    levels = decided.levels[:, CHANNELS[modality]]  # B or 1 x C x 256
+    levels = decided.levels_of(modality)  # B or 1 x C x 256
     tables = (levels - mean) / std  # B or 1 x 3 x 256
     batch, channels, height, width = images.shape
     out = np.zeros((batch, 3, height, width), dtype=np.float32)

@@ -39,6 +39,9 @@ class Setting:
     deployments: bool = False  # tests on the frozen deployments and reliability curves too (P6)
 
 
+RANDOM_MISSING = 0.7
+"""Probability with which a test with modalities missing at random takes each from a sample, that of a sibling work."""
+
 # species that WMCA's file names tell apart
 WMCA_SPECIES = ("print", "replay", "fake_head", "paper_mask", "rigid_mask", "flexible_mask", "glasses")
 

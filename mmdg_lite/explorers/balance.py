@@ -1,18 +1,15 @@
-"""One face, its sensors turned by hand: what each modality says, how sure it is, and what it adds to the decision.
+"""The attack lab: one face, its sensors turned by hand; what each modality says and adds, and where the decision flips.
 
-`look` asks the model, once, in one batch of seven coalitions; `picture` draws; `draw` does both from what the sliders
-give.
+`look` asks the model, once, in one batch of seven coalitions; `score_along` asks it about one knob's whole range;
+`plots.balance` draws.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from mmdg_lite.data.dataset import ArrayDataset
@@ -20,11 +17,12 @@ from mmdg_lite.data.loader import make_batch
 from mmdg_lite.data.renderer.domains import domain_named
 from mmdg_lite.data.renderer.sensors import SensorProfile
 from mmdg_lite.data.synthetic import Faces, render
-from mmdg_lite.explorers.shell import Drawn
+from mmdg_lite.explorers.shell import Drawn, Preset
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.models.outputs import Output
-from mmdg_lite.plots.faces import show_image, token_map
-from mmdg_lite.plots.style import COLOURS, new_figure, styled
+from mmdg_lite.models.builder import MMDGPlusPlus
+from mmdg_lite.plots.balance import Along, picture
+from mmdg_lite.plots.faces import token_map
+from mmdg_lite.studies.attention_maps import receivers_mean, with_attention
 from mmdg_lite.studies.quickstart import Quickstart
 from mmdg_lite.studies.shapley import CHANCE, COALITIONS, Coalition, every_coalition, restricted, shapley_values
 from mmdg_lite.training.evaluation import to_device
@@ -32,23 +30,49 @@ from mmdg_lite.training.evaluation import to_device
 KNOBS: dict[str, tuple[str, str]] = {
     "depth_holes": ("depth holes", "share of area"),
     "depth_noise": ("depth noise", "cm"),
-    "infrared_exposure": ("infrared illumination", "times"),
+    "infrared_exposure": ("infrared light", "times"),
     "infrared_noise": ("infrared noise", "of full scale"),
     "rgb_exposure": ("RGB exposure", "times"),
     "rgb_blur": ("RGB blur", "passes"),
 }
 """The sensor knobs that have a slider, with label and unit."""
 
+POINTS = 7
+"""Values of a knob at which `score_along` asks the model."""
+
+PRESETS: dict[str, Preset] = {
+    "wreck depth: does certainty notice?": Preset(
+        question="Depth gets holes and noise. Will the depth receiver's mean certainty fall?",
+        values={"depth_holes": 0.8, "depth_noise": 3.0, "along": "depth_holes"},
+        answer="Compare the means above the maps with the faint picture's. Section 5 counts it over twenty faces.",
+    ),
+    "broken or switched off?": Preset(
+        question="Depth is broken. Would the model do better without it?",
+        values={"depth_holes": 0.7, "depth_noise": 3.0, "along": "depth_holes"},
+        answer="Compare the strip's boxes RGB+infrared and all three: the first one is depth switched off.",
+    ),
+    "find a flip": Preset(
+        question="Which single knob, turned how far, flips this decision?",
+        values={"species": "live", "along": "infrared_exposure"},
+        answer="Turn the knobs one by one: the curve shows where the score crosses the dashed threshold.",
+    ),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """One face and everything that the model says about it."""
+    """One face and everything that the model says about it.
+
+    scores: P(live) by each coalition of all three modalities. text: P(live) by each modality's text classifier, NaN
+    where missing. certainty, attention: of each receiver's patches, side x side, None where nothing is sent.
+    """
 
     faces: Faces  # one
     present: tuple[Modality, ...]
-    scores: dict[Coalition, float]  # P(live) by each coalition of all three modalities
-    text: tuple[float, float, float]  # P(live) by each modality's text classifier, NaN where missing
-    maps: tuple[NDArray[np.float64] | None, ...]  # certainty of each receiver's patches, None where nothing is sent
+    scores: dict[Coalition, float]
+    text: tuple[float, float, float]
+    certainty: tuple[NDArray[np.float64] | None, ...]
+    attention: tuple[NDArray[np.float64] | None, ...]
     threshold: float
 
     @property
@@ -79,6 +103,15 @@ def knob_limits(name: str) -> tuple[float, float]:
     return limits["low"], limits["high"]
 
 
+def present_of(missing: Iterable[Modality]) -> tuple[Modality, ...]:
+    """The modalities that are not missing. Raises ValueError if none is left."""
+    gone = set(missing)
+    present = tuple(m for m in MODALITIES if m not in gone)
+    if not present:
+        raise ValueError("all three modalities are missing: there is nothing to decide on; switch one on")
+    return present
+
+
 def look(
     shipped: Quickstart,
     *,
@@ -99,73 +132,56 @@ def look(
     Raises:
         ValueError: all three are missing; an unknown domain, species or knob.
     """
-    gone = set(missing)
-    present = tuple(m for m in MODALITIES if m not in gone)
-    if not present:
-        raise ValueError("all three modalities are missing: there is nothing to decide on; switch one on")
+    present = present_of(missing)
     faces = render(domain, 1, sample, species=species, knobs=knobs)
     samples = every_coalition(ArrayDataset.from_faces(faces, domain=domain, split="free").read([0]))
     batch = make_batch(samples, source_domains=shipped.sources)
     with torch.inference_mode():
-        output = shipped.model(to_device(dict(batch), shipped.device))
+        output, received = with_attention(cast(MMDGPlusPlus, shipped.model), to_device(dict(batch), shipped.device))
     row = COALITIONS.index(frozenset(present))
     r, d, i = output.modality_scores()[row].tolist()
+    certainty, attention = (
+        tuple(_map(values[row], receiver, present) for receiver in MODALITIES)
+        for values in (output.token_certainty[-1], received)
+    )
     return Look(
         faces=faces,
         present=present,
         scores=dict(zip(COALITIONS, output.score().tolist(), strict=True)),
         text=(r, d, i),
-        maps=tuple(_certainty(output, row, receiver, present) for receiver in MODALITIES),
+        certainty=certainty,
+        attention=attention,
         threshold=shipped.record.threshold,
     )
 
 
-def _certainty(
-    output: Output, row: int, receiver: Modality, present: tuple[Modality, ...]
-) -> NDArray[np.float64] | None:
-    """Patches' certainty in the last block, mean over the present senders, as a square map."""
-    senders = [place for place, sender in enumerate(receiver.others) if sender in present]
-    if receiver not in present or not senders:
-        return None
-    tokens = output.token_certainty[-1][row, receiver.index, senders].mean(dim=0)  # N
-    return token_map(tokens.cpu().double().numpy())
+def _map(values: torch.Tensor, receiver: Modality, present: tuple[Modality, ...]) -> NDArray[np.float64] | None:
+    mean = receivers_mean(values, receiver, present)
+    return None if mean is None else token_map(mean.cpu().double().numpy())
 
 
-@styled
-def picture(seen: Look, *, limits: tuple[float, float] = (0.01, 0.15)) -> Figure:
-    """The triplet above its certainty maps; beside them text scores, the decision and Shapley values.
-
-    `limits`: ends of the maps' colour scale, the same for every face so that maps can be compared. The default is about
-    what nine in ten of the shipped model's patches lie in; the scale's pointed ends say that others lie beyond.
-    """
-    figure = new_figure((9.6, 4.0))
-    figure.set_layout_engine("none")
-    width, height = 1.6 / 9.6, 1.6 / 4.0
-    for m in MODALITIES:
-        left = 0.01 + 0.178 * m.index
-        image = figure.add_axes((left, 0.51, width, height))
-        show_image(image, seen.faces[m.value][0])
-        image.set_title(m.title + ("" if m in seen.present else " (missing)"), fontsize="medium")
-        if m not in seen.present:
-            image.add_patch(_veil(image))
-        below = figure.add_axes((left, 0.04, width, height))
-        below.set_axis_off()
-        values = seen.maps[m.index]
-        if values is None:
-            below.text(0.5, 0.5, "nothing is sent", ha="center", va="center", transform=below.transAxes)
-        else:
-            drawn = below.imshow(values, vmin=limits[0], vmax=limits[1])
-            below.set_title(f"certainty, mean {values.mean():.3f}", fontsize="small")
-    if any(values is not None for values in seen.maps):
-        scale = figure.colorbar(drawn, cax=figure.add_axes((0.548, 0.04, 0.01, height)), extend="both")
-        scale.ax.tick_params(labelsize=7)
-    kind = seen.faces.species[0].replace("_", " ")
-    title = f"{kind}: score {seen.score:.2f}, decided {seen.decision}"
-    figure.suptitle(title, x=0.66, y=0.98, ha="left", fontsize="medium", weight="bold")
-    _texts(figure.add_axes((0.66, 0.68, 0.32, 0.18)), seen)
-    _score(figure.add_axes((0.66, 0.47, 0.32, 0.07)), seen)
-    _shapley(figure.add_axes((0.66, 0.12, 0.32, 0.19)), seen)
-    return figure
+def score_along(
+    shipped: Quickstart,
+    knob: str,
+    *,
+    domain: str,
+    species: str,
+    sample: int,
+    knobs: Mapping[str, float],
+    missing: Iterable[Modality] = (),
+) -> Along:
+    """The score over one knob's whole range, the others as they are; `POINTS` values in one batch."""
+    present = present_of(missing)
+    values = np.linspace(*knob_limits(knob), POINTS)
+    faces = [render(domain, 1, sample, species=species, knobs={**knobs, knob: float(v)}) for v in values]
+    read = [ArrayDataset.from_faces(f, domain=domain, split="free").read([0]) for f in faces]
+    batches = [make_batch(samples, source_domains=shipped.sources) for samples in read]
+    joined = {m.value: torch.cat([b[m.value] for b in batches]) for m in MODALITIES}
+    there = torch.tensor([[m in present for m in MODALITIES]] * POINTS)
+    with torch.inference_mode():
+        output = shipped.model(to_device({**joined, "present": there}, shipped.device))
+    label, unit = KNOBS[knob]
+    return Along(label=f"{label}, {unit}", values=values, scores=output.score().cpu().double().numpy())
 
 
 def words(seen: Look) -> str:
@@ -174,52 +190,43 @@ def words(seen: Look) -> str:
     there = ", ".join(m.title for m in seen.present)
     shares = ", ".join(f"{m.title} {seen.shapley[m.index]:+.2f}" for m in MODALITIES)
     texts = ", ".join(f"{m.title} {seen.text[m.index]:.2f}" for m in seen.present)
+    sure = ", ".join(
+        f"{m.title} {c.mean():.3f}" for m, c in zip(MODALITIES, seen.certainty, strict=True) if c is not None
+    )
     return (
         f"A face ({kind}) seen by {there}: score {seen.score:.2f} at threshold {seen.threshold:.2f}, decided "
-        f"{seen.decision}. Text scores: {texts}. Shapley values: {shares}."
+        f"{seen.decision}. Text scores: {texts}. Shapley values: {shares}. Mean certainty: {sure or 'nothing is sent'}."
     )
 
 
-def draw(*, shipped: Quickstart, domain: str, species: str, sample: int, **controls: Any) -> Drawn:
-    """The picture from one value per control: the knobs by name, and `use_rgb`, `use_depth`, `use_infrared`."""
-    missing = [m for m in MODALITIES if not controls[f"use_{m.value}"]]
-    knobs = {name: controls[name] for name in KNOBS}
+def draw(
+    *,
+    shipped: Quickstart,
+    domain: str,
+    species: str,
+    sample: int,
+    along: str,
+    curves: dict[Any, Along],
+    before: Look | None = None,
+    reveal: bool = True,
+    **controls: Any,
+) -> Drawn:
+    """The picture from one value per control: the knobs by name, and `use_rgb`, `use_depth`, `use_infrared`.
+
+    along: the knob whose range is drawn. curves: remembers drawn ranges, so that a turning knob asks for its own once.
+    """
+    missing = tuple(m for m in MODALITIES if not controls[f"use_{m.value}"])
+    knobs = {name: float(controls[name]) for name in KNOBS}
     seen = look(shipped, domain=domain, species=species, sample=sample, knobs=knobs, missing=missing)
-    return Drawn(figure=picture(seen), words=words(seen))
-
-
-def _veil(axes: Axes) -> Any:
-    """Half-transparent white over an image that is not used."""
-    return Rectangle((0, 0), 1, 1, transform=axes.transAxes, facecolor="white", alpha=0.75)
-
-
-def _bars(axes: Axes, values: NDArray[np.float64] | tuple[float, ...], *, base: float) -> None:
-    names = [m.title for m in MODALITIES]
-    colours = [COLOURS[m.value] for m in MODALITIES]
-    axes.barh(names, np.nan_to_num(np.asarray(values) - base), left=base, color=colours, height=0.7)
-    axes.invert_yaxis()
-    axes.tick_params(labelsize=8)
-    axes.grid(axis="y", visible=False)
-
-
-def _texts(axes: Axes, seen: Look) -> None:
-    _bars(axes, seen.text, base=0)
-    axes.set(xlim=(0, 1))
-    axes.set_title("text score of each modality, P(live)", fontsize="small")
-
-
-def _score(axes: Axes, seen: Look) -> None:
-    axes.barh([""], [seen.score], color="0.35", height=0.7)
-    axes.axvline(seen.threshold, color="black", linestyle="--", linewidth=1.2)
-    axes.set(xlim=(0, 1), yticks=[])
-    axes.tick_params(labelsize=8)
-    axes.set_title(f"score of the head, P(live); dashed: threshold {seen.threshold:.2f}", fontsize="small")
-
-
-def _shapley(axes: Axes, seen: Look) -> None:
-    _bars(axes, seen.shapley, base=0)
-    axes.axvline(0, color="black", linewidth=0.8)
-    limit = max(0.6, 1.05 * float(np.abs(seen.shapley).max()))
-    axes.set(xlim=(-limit, limit))
-    axes.set_title(f"Shapley value of each modality, sum {seen.score - CHANCE:+.2f}", fontsize="small")
-    axes.set_xlabel("towards spoof  <  difference of P(live)  >  towards live", fontsize="small")
+    curve = None
+    if reveal:
+        others = tuple(value for name, value in knobs.items() if name != along)
+        key = (domain, species, sample, missing, along, others)
+        if key not in curves:
+            curves[key] = score_along(
+                shipped, along, domain=domain, species=species, sample=sample, knobs=knobs, missing=missing
+            )
+        curve = curves[key]
+    figure = picture(seen, curve=curve, at=knobs[along], before=before, reveal=reveal)
+    told = words(seen) if reveal else "Three images of a face; scores are hidden until you look."
+    return Drawn(figure=figure, words=told, state=seen)

@@ -6,10 +6,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmdg_lite.plots.components import effects
-from mmdg_lite.plots.curves import det, hter_by_target, risk_coverage_curves, roc, save, training_balance
+from mmdg_lite.plots.curves import det, hter_by_target, risk_coverage_curves, roc, save
 from mmdg_lite.plots.deployments import p6_figures
+from mmdg_lite.plots.panels import colours
+from mmdg_lite.plots.run import learning
 from mmdg_lite.plots.style import new_figure, styled
-from mmdg_lite.results.collect import collect, read_history
+from mmdg_lite.results.collect import collect
 from mmdg_lite.results.comparison import curves, one_run, p1_rows, thresholds_by_method
 from mmdg_lite.results.components import complete_combinations
 from mmdg_lite.results.convergence import trainings
@@ -30,11 +32,12 @@ def by_steps(folder: str | Path, *, faces: int) -> Figure:
         ("validation EER, %", "validation cross-entropy, nats"),
         strict=True,
     ):
-        for number, (method, part) in enumerate(table.groupby("method")):
+        hues = colours(sorted(set(table["method"])))
+        for method, part in table.groupby("method"):
             lines = part.pivot_table(index="steps", columns=["setting", "seed"], values=column)
-            axes.plot(lines.index, lines, color=f"C{number}", linewidth=0.8, alpha=0.5)
+            axes.plot(lines.index, lines, color=hues[str(method)], linewidth=0.8, alpha=0.5)
             mean = lines.dropna(axis=1).mean(axis=1)
-            axes.plot(mean.index, mean, color=f"C{number}", marker=".", linewidth=2, label=method)
+            axes.plot(mean.index, mean, color=hues[str(method)], marker=".", linewidth=2, label=method)
         axes.set(title=title, xlabel="steps", xscale="log", ylim=(0, None))
         axes.set_xticks(sorted(set(table["steps"])), [str(steps) for steps in sorted(set(table["steps"]))])
         axes.minorticks_off()
@@ -58,8 +61,8 @@ def figures(frame: pd.DataFrame, out: str | Path, *, seed: int | None = None, me
         decided = thresholds_by_method(rows, target, seed=seed)
         written.append(save(risk_coverage_curves(scores, thresholds=decided), out / f"P1_risk_coverage_{target}.svg"))
     if method in set(rows["method"]):
-        history = read_history(one_run(rows, method, seed=seed))
-        written.append(save(training_balance(history), out / f"P1_training_{method.replace('+', 'p')}.svg"))
+        chosen = one_run(rows, method, seed=seed)
+        written.append(save(learning(chosen), out / f"P1_training_{method.replace('+', 'p')}.svg"))
     if len(complete_combinations(rows)):
         written.append(save(effects(frame), out / "effects.svg"))
     return written

@@ -9,7 +9,7 @@ from mmdg_lite.plots.style import new_figure, styled
 from mmdg_lite.results.cells import POINTS, PROTOCOL_NAMES
 from mmdg_lite.results.components import all_effects
 
-PROTOCOL_COLOURS = {"P1": "#0072B2", "P2": "#D55E00", "P3": "#009E73"}
+PROTOCOL_COLOURS = {"P1": "black", "P2": "#CC79A7", "P3": "#E69F00"}  # none of a modality's
 
 
 @styled

@@ -1,15 +1,16 @@
 """ReGrad's construction in the plane, case by case, and every rule's result for the same three gradients."""
 
-import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.plots.style import COLOURS, LINES, new_figure, styled
-from mmdg_lite.regrad.plane import Comparison, Vector
+from mmdg_lite.regrad.plane import OWN, Comparison, Vector
 
 
 @styled
@@ -44,29 +45,108 @@ def _is_absent(label: str, comparisons: Mapping[str, Comparison]) -> bool:
 
 
 RESULT = "black"
+RESULT_COLOURS = (RESULT, "#CC79A7", "#E69F00", "#56B4E9")  # of rules' results: no modality's colours
+REACH = 2.5
+"""The explorer's axes reach from minus to plus this, whatever the sliders say, so that pictures can be compared."""
+CHOSEN = ("ReGrad", "plain sum", "PCGrad", OWN)
+"""Rules whose results the explorer draws; the others are in its table."""
 
 
 @styled
-def picture(comparison: Comparison) -> Figure:
-    """ReGrad's construction on the left; on the right, every rule's result among the three gradients."""
-    names = list(comparison.results)
-    rows = 2 if len(names) <= 6 else 3
-    columns = math.ceil(len(names) / rows)
-    left, total = 4.4, 4.4 + 1.6 * columns  # inches
-    figure = new_figure((total, 4.1 if rows == 2 else 5.4))
+def picture(comparison: Comparison, *, before: Comparison | None = None, reveal: bool = True) -> Figure:
+    """Gradients and chosen results in a plane with fixed axes; beside it a table of every rule's weights.
+
+    before: drawn faintly behind. reveal: False hides everything but the given gradients, for a prediction.
+    """
+    figure = new_figure((9.4, 4.1))
     figure.set_layout_engine("none")
-    share = left / total
-    large = figure.add_axes((0.75 / total, 0.13, 3.4 / total, 0.78 if rows == 2 else 0.6))
-    reach = 1.1 * max(1.0, *(np.abs(v).max() for v in (comparison.situation.gradients, *comparison.results.values())))
-    construction(large, comparison, reach)
-    width, height = (1 - share) / columns, 0.92 / rows
-    for place, name in enumerate(names):
-        row, column = divmod(place, columns)
-        axes = figure.add_axes(
-            (share + column * width + 0.005, 0.93 - (row + 1) * height + 0.09, width - 0.01, height - 0.13)
-        )
-        _result(axes, comparison, name, reach)
+    plane = figure.add_axes((0.045, 0.085, 0.37, 0.37 * 9.4 / 4.1))
+    if before is not None and reveal:
+        _faint(plane, before)
+    if reveal:
+        names = [name for name in CHOSEN[1:] if name in comparison.results]
+        for name, colour in zip(names, RESULT_COLOURS[1:], strict=False):
+            _arrow(plane, _inside(comparison.results[name]), colour=colour, width=1.8)
+        construction(plane, comparison, REACH, legend=False)
+    else:
+        _gradients(plane, comparison)
+    plane.set(xlim=(-REACH, REACH), ylim=(-REACH, REACH), xlabel="", ylabel="", aspect="equal")
+    plane.set_xticks(range(-2, 3))
+    plane.set_yticks(range(-2, 3))
+    plane.tick_params(labelsize=8)
+    fastest = comparison.situation.fastest
+    branch = comparison.situation.branch.title
+    plane.set_title(
+        f"a parameter of the {branch} branch; fastest: {fastest.title if fastest else 'none'}", fontsize="small"
+    )
+    side = figure.add_axes((0.435, 0, 0.565, 1))
+    side.set_axis_off()
+    side.set(xlim=(0, 1), ylim=(0, 1))
+    _key(side, comparison, reveal=reveal)
+    if reveal:
+        _table(side, comparison)
+    else:
+        side.text(0.5, 0.42, "Where will ReGrad's arrow point?", ha="center", fontsize="large")
     return figure
+
+
+def _gradients(axes: Axes, comparison: Comparison) -> None:
+    for m in MODALITIES:
+        _arrow(axes, comparison.situation.gradients[m.index], colour=COLOURS[m.value], line=LINES[m.value])
+
+
+def _faint(axes: Axes, before: Comparison) -> None:
+    """An earlier picture's gradients and ReGrad's result, as thin pale lines."""
+    for tip, colour in [(before.situation.gradients[m.index], COLOURS[m.value]) for m in MODALITIES] + [
+        (before.results["ReGrad"], RESULT)
+    ]:
+        x, y = _inside(tip)
+        axes.plot([0, x], [0, y], color=colour, alpha=0.25, linewidth=1.2)
+        axes.plot([x], [y], "o", color=colour, alpha=0.25, markersize=4)
+
+
+def _inside(tip: Vector) -> Vector:
+    """The vector, shortened where it would leave the axes; the table has its whole length."""
+    longest = float(np.abs(tip).max())
+    return tip if longest <= REACH else tip * (REACH / longest)
+
+
+def _key(axes: Axes, comparison: Comparison, *, reveal: bool) -> None:
+    """What the lines mean, in two columns."""
+    entries: list[tuple[str, dict[str, Any]]] = [
+        (f"gradient of {m.title}'s loss", {"color": COLOURS[m.value], "linestyle": LINES[m.value], "linewidth": 1.8})
+        for m in MODALITIES
+    ]
+    if reveal:
+        entries += [("kept by ReGrad's T", {"color": "0.5", "linewidth": 6, "alpha": 0.4})]
+        entries += [("dropped", {"color": "0.4", "linestyle": ":", "linewidth": 1.4})]
+        names = [name for name in CHOSEN if name in comparison.results]
+        entries += [
+            (f"result of {name}" if name != OWN else "result of yours", {"color": colour, "linewidth": 2.2})
+            for name, colour in zip(names, RESULT_COLOURS, strict=False)
+        ]
+    handles = [Line2D([], [], label=label, **shape) for label, shape in entries]
+    axes.legend(handles=handles, loc="upper left", ncols=3, fontsize=7.5, bbox_to_anchor=(0.0, 1.0), handlelength=2)
+
+
+def _table(axes: Axes, comparison: Comparison) -> None:
+    """A row per rule: its weights of the three gradients, its length, and whose loss a small step would raise."""
+    columns = (0.02, 0.31, 0.44, 0.60, 0.71, 0.76)
+    heads = ("rule", "w RGB", "w depth", "w infrared", "length", "raises the loss of")
+    where = ("left", "right", "right", "right", "right", "left")
+    names = list(comparison.results)
+    step = min(0.062, 0.78 / (len(names) + 1))
+    for x, head, side in zip(columns, heads, where, strict=True):
+        axes.text(x, 0.775, head, ha=side, fontsize=8, weight="bold")
+    axes.plot([0.02, 0.99], [0.757, 0.757], color="0.6", linewidth=0.8)
+    for row, name in enumerate(names):
+        y, result = 0.775 - (row + 1) * step, comparison.results[name]
+        cells = ["" if np.isnan(w) else f"{w:.2f}" for w in comparison.weights[name]]
+        raised = ", ".join(m.title for m in comparison.against(name)) or "none"
+        line = (name, *cells, f"{np.linalg.norm(result):.2f}", raised)
+        weight = "bold" if name in ("ReGrad", OWN) else "normal"
+        for x, cell, side in zip(columns, line, where, strict=True):
+            axes.text(x, y, cell, ha=side, fontsize=8, weight=weight)
 
 
 def description(comparison: Comparison) -> str:
@@ -100,7 +180,7 @@ def _arrow(
     )
 
 
-def construction(axes: Axes, comparison: Comparison, reach: float) -> None:
+def construction(axes: Axes, comparison: Comparison, reach: float, *, legend: bool = True) -> None:
     """Draw the gradients, what ReGrad keeps and drops of them, and its result, on axes from -reach to reach."""
     given = comparison.situation
     for m in MODALITIES:
@@ -112,24 +192,12 @@ def construction(axes: Axes, comparison: Comparison, reach: float) -> None:
         axes.plot([part.kept[0], part.whole[0]], [part.kept[1], part.whole[1]], ":", color=colour, linewidth=1.2)
     axes.plot([], [], color="0.5", linewidth=6, alpha=0.4, label="kept, before its certainty weighs it")
     axes.plot([], [], ":", color="0.4", linewidth=1.2, label="dropped")
-    _arrow(axes, comparison.results["ReGrad"], colour=RESULT, width=2.4)
+    result = comparison.results["ReGrad"]
+    _arrow(axes, result if legend else _inside(result), colour=RESULT, width=2.4)
     axes.plot([], [], color=RESULT, linewidth=2.4, label="ReGrad's result")
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     axes.set(xlabel="first entry of the parameter (no unit)", ylabel="second entry (no unit)")
     fastest = given.fastest.title if given.fastest else "none"
     axes.set_title(f"branch {given.branch.title}, fastest: {fastest}", fontsize="medium")
-    axes.legend(loc="lower left", fontsize=6.5, handlelength=2.2, labelspacing=0.25, framealpha=0.8, frameon=True)
-
-
-def _result(axes: Axes, comparison: Comparison, name: str, reach: float) -> None:
-    for m in MODALITIES:
-        x, y = comparison.situation.gradients[m.index]
-        axes.plot([0, x], [0, y], LINES[m.value], color=COLOURS[m.value], linewidth=1.2)
-    result = comparison.results[name]
-    _arrow(axes, result, colour=RESULT, width=2)
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
-    axes.set_title(name, fontsize="small", loc="center", pad=3)
-    hurt = ", ".join(m.title for m in comparison.against(name))
-    axes.set_xlabel(
-        f"length {np.linalg.norm(result):.2f}\n" + (f"against {hurt}" if hurt else "against none"), fontsize=7
-    )
+    if legend:
+        axes.legend(loc="lower left", fontsize=6.5, handlelength=2.2, labelspacing=0.25, framealpha=0.8, frameon=True)

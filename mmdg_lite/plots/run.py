@@ -16,13 +16,14 @@ from torch import Tensor
 
 from mmdg_lite.data.loader import loader
 from mmdg_lite.modality import CLIP_MEAN, CLIP_STD, MODALITIES
-from mmdg_lite.plots.curves import score_histogram, training_balance
+from mmdg_lite.plots.curves import score_histogram
 from mmdg_lite.plots.faces import contact_sheet
 from mmdg_lite.plots.style import new_figure, styled
+from mmdg_lite.plots.training import OF_ONE_RUN, picture
 from mmdg_lite.results.collect import read_history
 from mmdg_lite.results.one_run import test_lists, threshold, validations
 from mmdg_lite.runs.config import RunConfig
-from mmdg_lite.runs.folder import RunFolder
+from mmdg_lite.runs.folder import RunFolder, read_run
 from mmdg_lite.runs.setting_data import SettingData
 
 
@@ -94,7 +95,11 @@ def batch_picture(config: RunConfig, data: SettingData, *, columns: int = 8) -> 
 def learning(run: str | Path) -> Figure:
     """How a run learned: its training curves, or for a run fitted to convergence the choice of its strength."""
     history = read_history(run)
-    return training_balance(history) if len(history) else choice(run)
+    if not len(history):
+        return choice(run)
+    config, _ = read_run(Path(run))
+    name = f"{config['setting']}, seed {config['seed']}"
+    return picture({name: history}, window=max(1, len(history) // 40), panels=OF_ONE_RUN)
 
 
 @styled
@@ -112,8 +117,9 @@ def choice(run: str | Path) -> Figure:
         values = looks[column] * (100 if column == "eer" else 1)
         axes.plot(looks[axis], values, color="black", marker=".")
         kept = looks["kept"]
-        axes.plot(looks[axis][kept], values[kept], "o", color="#D55E00", markersize=9, label="kept")
-        axes.set(title=title, xlabel=axis, xscale="log" if axis == "strength" else "linear", ylim=(0, None))
+        axes.plot(looks[axis][kept], values[kept], "o", color="#E69F00", markersize=9, label="kept")
+        axes.set(title=title, xlabel=axis, xscale="log" if axis == "strength" else "linear")
+        axes.set_ylim(0, 1.12 * values.max())
     axes.legend()
     return figure
 

@@ -1,6 +1,6 @@
 """Three modalities' gradients of a parameter with two entries, so that every rule can be drawn in a plane."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from mmdg_lite.regrad.effects import TITLES, available, is_raised
 from mmdg_lite.regrad.rule import project
 
 Vector = NDArray[np.float64]
+OWN = "yours"
+"""Title of a reader's own rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +57,15 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A situation, the parts of ReGrad's sum, and the result of every rule by its name."""
+    """A situation, the parts of ReGrad's sum, and what every rule makes of the gradients, by the rule's title.
+
+    weights: of the gradients of RGB, depth and infrared in a rule's sum; NaN for a rule of one's own, which gives none.
+    """
 
     situation: Situation
     parts: tuple[Part, ...]
     results: dict[str, Vector]  # each 2
+    weights: dict[str, Vector]  # each 3
 
     def against(self, name: str) -> list[Modality]:
         """Modalities whose loss a small step against this result would raise."""
@@ -69,16 +75,48 @@ class Comparison:
         return [m for m in MODALITIES if raised[m.index]]
 
 
-def balanced(given: Situation, rule: BalancingRule) -> Vector:
-    """What a rule makes of the three gradients, 2 entries; of OGM-GE without its noise, which has mean zero.
+def weights(given: Situation, rule: BalancingRule) -> Vector:
+    """What a rule multiplies the three gradients with, 3 weights; OGM-GE without its noise, which has mean zero.
 
-    The rules of TorchJD look at all shared parameters at once; here there is this one.
+    The rules of TorchJD look at all shared parameters at once; here there is this one. A zero gradient has weight 0.
     """
     rows = torch.from_numpy(given.gradients)  # 3 x 2
     fastest = None if given.fastest is None else given.fastest.index
     moment = Moment(losses=given.losses, fastest=fastest, certainty=given.certainty)
-    (weights,) = balancing_weights({given.branch.index: (rows @ rows.T)[None]}, rule, moment).values()  # 1 x 3
-    return (weights.to(rows) @ rows)[0].numpy()
+    (of_rule,) = balancing_weights({given.branch.index: (rows @ rows.T)[None]}, rule, moment).values()  # 1 x 3
+    found: Vector = of_rule[0].double().numpy()
+    return np.where(given.gradients.any(axis=1), found, 0.0)
+
+
+def balanced(given: Situation, rule: BalancingRule) -> Vector:
+    """What a rule makes of the three gradients, 2 entries."""
+    found: Vector = weights(given, rule) @ given.gradients
+    return found
+
+
+Project = Callable[[Tensor, Tensor], Tensor]
+"""T(gradient onto base): two vectors of one length, and one of that length."""
+Modulate = Callable[[list[Tensor], int, int | None, Sequence[float], Project], Tensor]
+"""From three gradients, the branch's index, the fastest modality's or None, the certainties, and T: one gradient."""
+
+
+def with_projection(
+    gradients: list[Tensor], branch: int, fastest: int | None, certainty: Sequence[float], project: Project
+) -> Tensor:
+    """ReGrad's rule with another projection in T's place; a single gradient stays as it is."""
+    if sum(bool(g.any()) for g in gradients) <= 1:
+        return torch.stack(gradients).sum(dim=0)
+    others = [j for j in range(len(gradients)) if j != branch]
+    if branch == fastest:
+        rest = torch.stack([gradients[j] for j in others]).sum(dim=0)
+        return rest + certainty[branch] * _onto(gradients[branch], rest, project)
+    own = gradients[branch]
+    return own + torch.stack([certainty[j] * _onto(gradients[j], own, project) for j in others]).sum(dim=0)
+
+
+def _onto(gradient: Tensor, base: Tensor, project: Project) -> Tensor:
+    """T, and the whole gradient where there is no base to be left in peace."""
+    return project(gradient, base) if bool(base.any()) else gradient
 
 
 def situation(
@@ -107,8 +145,13 @@ def situation(
     return Situation(branch=Modality(branch), gradients=gradients, losses=(r, d, i), certainty=(u_r, u_d, u_i))
 
 
-def compare(given: Situation) -> Comparison:
-    """What ReGrad takes from each gradient, and what every rule makes of the three."""
+def compare(
+    given: Situation, *, own_project: Project | None = None, own_modulate: Modulate | None = None
+) -> Comparison:
+    """What ReGrad takes from each gradient, and what every rule makes of the three.
+
+    With a projection or a rule of one's own, the results have one more, "yours".
+    """
     gradients, branch = given.tensors(), given.branch
     if branch is given.fastest:
         base = sum(gradients[m.index] for m in branch.others)
@@ -125,5 +168,14 @@ def compare(given: Situation) -> Comparison:
         )
         for of, base, onto in pairs
     )
-    results = {TITLES[rule]: balanced(given, rule) for rule in available()}
-    return Comparison(situation=given, parts=parts, results=results)
+    by_rule = {TITLES[rule]: weights(given, rule) for rule in available()}
+    results: dict[str, Vector] = {title: w @ given.gradients for title, w in by_rule.items()}
+    if own_project or own_modulate:
+        fastest = None if given.fastest is None else given.fastest.index
+        rule = own_modulate or with_projection
+        found = rule(gradients, branch.index, fastest, given.certainty, own_project or project)
+        results[OWN] = torch.as_tensor(found).double().numpy()
+        if results[OWN].shape != (2,):
+            raise ValueError(f"your rule gave something of shape {results[OWN].shape}; a gradient here has 2 entries")
+        by_rule[OWN] = np.full(3, np.nan)
+    return Comparison(situation=given, parts=parts, results=results, weights=by_rule)

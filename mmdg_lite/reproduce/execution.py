@@ -92,6 +92,7 @@ def _parameters(run: PlannedRun) -> dict[str, object]:
         "setting": config.setting,
         "method": config.method,
         "cache": str(Path(config.data.cache).resolve()) if config.data.cache else "",
+        "teach": False,  # a lesson for readers, not for a run of a grid
     }
     parameters |= {"changes": run.changes} if run.changes else {}
     return parameters | ({"plugins": [plugin.path for plugin in config.plugins.values()]} if config.plugins else {})

@@ -126,10 +126,10 @@ def parameter_names(notebook: NotebookNode) -> list[str]:
 def clean(notebook: NotebookNode, *, places: Sequence[str | Path] = ()) -> NotebookNode:
     """A copy of an executed notebook that is fit to be committed.
 
-    Removed: widgets and their state (an explorer's picture stays), papermill's metadata and injected cell, tools' cell
-    metadata, progress bars on stderr, memory addresses in outputs. Kept: sources, tags, outputs, execution counts
-    (renumbered from 1). `places`: absolute folders whose mention in outputs is replaced by ".". Cell ids are numbered,
-    so that cleaning twice changes nothing.
+    Removed: widgets and their state (an explorer's picture stays, with its width and words), papermill's metadata and
+    injected cell, tools' cell metadata, progress bars on stderr, memory addresses in outputs. Kept: sources, tags,
+    outputs, execution counts (renumbered from 1). `places`: absolute folders whose mention in outputs is replaced by
+    ".". Cell ids are numbered, so that cleaning twice changes nothing.
     """
     book = copy.deepcopy(notebook)
     kernelspec = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": KERNEL}
@@ -159,7 +159,7 @@ def _clean_output(output: NotebookNode, count: int | None, places: Sequence[str 
     if "execution_count" in output:
         output["execution_count"] = count
     if "metadata" in output:
-        output["metadata"] = NotebookNode()
+        output["metadata"] = NotebookNode({k: v for k, v in output["metadata"].items() if k == "image/png"})
 
     def tidy(value: Any) -> Any:
         if isinstance(value, list):

@@ -37,10 +37,11 @@ def archive(
 ) -> list[Path]:
     """Copy what tables and figures need of every finished run below `runs` to the same place below `into`.
 
-    That is configuration (without this machine's paths), environment (device and versions, where it was noted), result,
-    metrics over time and scores; no state. Runs that `into` has besides stay. `bits`: round the scores in every file
-    that is written, see `packed.pack`. `asked_for_only`: leave out tests that a run's protocol lacks
-    (`protocol_tests`). `weights`: methods of whose seed 0 the weights are kept too. Returns the folders of the copies.
+    That is configuration (without this machine's paths), environment (device and versions) and description of the data
+    where they were noted, result, metrics over time and scores; no state. Runs that `into` has besides stay. `bits`:
+    round the scores in every file that is written, see `packed.pack`. `asked_for_only`: leave out tests that a run's
+    protocol lacks (`protocol_tests`). `weights`: methods of whose seed 0 the weights are kept too. Returns the folders
+    of the copies.
 
     Raises ValueError where runs of one setting scored different samples, for an archive into the runs' own folder, and
     for a number of bits out of range.
@@ -70,7 +71,7 @@ def unpack(archived: str | Path, into: str | Path) -> list[Path]:
             scores = read_list(run, name)
             write_scores(target.scores / f"{name}.csv.gz", scores.ids, scores.labels, scores.species, scores.scores)
         write_text(target.metrics, read_log(run))
-        for name in ("environment", "model"):
+        for name in ("environment", "data", "model"):
             if (kept := getattr(source, name)).is_file():
                 write_bytes(getattr(target, name), kept.read_bytes())
         write_bytes(target.config, source.config.read_bytes())
@@ -86,7 +87,10 @@ def protocol_tests(config: RunConfig) -> set[str]:
     settings = [config.domains]
     if config.protocol == "P1":
         settings += [PROTOCOLS[protocol][config.setting] for protocol in ("P2", "P6")]
-    tests = [score_file(target, missing) for of in settings for target in of.targets for missing in of.missing]
+    asked = [(target, missing) for of in settings for target in of.targets for missing in of.missing]
+    tests = [score_file(*test) for test in asked]
+    if config.data.random_missing:
+        tests += [score_file(target, missing, at_random=True) for target, missing in asked if missing]
     if any(of.deployments for of in settings):
         tests += p6_files(config.domains.targets)
     return {name.removesuffix(ENDING) for name in [score_file(None), *tests]}
@@ -119,8 +123,9 @@ def compress_logs(root: str | Path) -> list[Path]:
 def _copy(source: RunFolder, target: RunFolder, weights: Collection[str]) -> None:
     """Everything but the scores; the result last, since it marks a run as finished."""
     config = source.read_config()
-    if source.environment.is_file():
-        write_bytes(target.environment, source.environment.read_bytes())
+    for name in ("environment", "data"):
+        if (kept := getattr(source, name)).is_file():
+            write_bytes(getattr(target, name), kept.read_bytes())
     if config.method in weights and config.seed == WEIGHTS_OF_SEED and source.model.is_file():
         write_bytes(target.model, source.model.read_bytes())
     write_json(target.config, replace(config, data=replace(config.data, cache=None)))

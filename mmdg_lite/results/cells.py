@@ -7,6 +7,7 @@ import pandas as pd
 from mmdg_lite.data.protocols import OWN
 from mmdg_lite.results.collect import KEYS
 from mmdg_lite.runs.methods import METHODS
+from mmdg_lite.runs.scores import AT_RANDOM
 
 # what each protocol's table shows: protocols whose runs it reads, whether of tests with missing modalities, its columns
 PROTOCOLS = ("P1", "P2", "P3", "P4", "P5", OWN)
@@ -35,10 +36,12 @@ def in_order(methods: Iterable[str]) -> list[str]:
 def select(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """The rows of `collect` that a protocol's table is about, with a `column` that names where each number stands.
 
-    P2 reads P1's runs tested with missing modalities. Raises ValueError for an unknown protocol.
+    P2 reads P1's runs tested with missing modalities. Tests with modalities missing at random are in no table but
+    that of `at_random`. Raises ValueError for an unknown protocol.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}")
+    frame = frame[~frame["missing"].str.endswith(AT_RANDOM)]
     if protocol == "P2":
         rows = frame[frame["protocol"].isin(["P1", "P2"]) & (frame["missing"] != "")].sort_values("protocol")
         rows = rows.drop_duplicates([key for key in KEYS if key != "protocol"])  # one training serves both protocols
@@ -50,6 +53,12 @@ def select(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
     if protocol == "P4":
         return rows.assign(column=rows["setting"].str.split(" without ").str[-1])  # the species that training lacked
     return rows.assign(column=rows["setting"])
+
+
+def at_random(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `collect` of tests with modalities missing at random, as if they were missing from every sample."""
+    rows = frame[frame["missing"].str.endswith(AT_RANDOM)]
+    return rows.assign(missing=rows["missing"].str.removesuffix(AT_RANDOM))
 
 
 def aggregate(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from mmdg_lite.results.paired_test import SIGNIFICANT, Comparison, compare, pair
 from mmdg_lite.results.table_text import grid
 from mmdg_lite.results.tables import METRICS, Table, display_name, in_order
 from mmdg_lite.runs.config import RunConfig
-from mmdg_lite.runs.folder import finished_runs
+from mmdg_lite.runs.folder import finished_runs, read_run
 from mmdg_lite.runs.scores import Scores
 
 
@@ -81,12 +81,21 @@ def one_run(frame: pd.DataFrame, method: str, *, seed: int | None = None) -> Pat
 
 
 def cost(frame: pd.DataFrame) -> pd.DataFrame:
-    """How long runs took: a row per profile and method with the number of runs, seeds, median steps and seconds."""
-    rows = frame.drop_duplicates("run").groupby(["profile", "method"], sort=False)
+    """How long runs took: a row per profile, method and device with the number of runs, seeds, median steps and
+    seconds."""
+    runs = frame.drop_duplicates("run")
+    runs = runs.assign(device=runs["run"].map(device_of))
+    rows = runs.groupby(["profile", "method", "device"], sort=False)
     table = rows.agg(
         runs=("run", "size"), seeds=("seed", "nunique"), steps=("steps", "median"), seconds=("seconds", "median")
     )
     return table.astype({"steps": int}).reset_index().assign(method=lambda t: t["method"].map(display_name))
+
+
+def device_of(run: str | Path) -> str:
+    """ "GPU" for a run that has memory of a CUDA device in its result, else "CPU"."""
+    _, result = read_run(Path(run))
+    return "GPU" if result.get("device_memory_mib") else "CPU"
 
 
 def curves(frame: pd.DataFrame, target: str, *, seed: int | None = None) -> dict[str, Scores]:

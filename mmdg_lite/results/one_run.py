@@ -10,7 +10,7 @@ import pandas as pd
 from mmdg_lite.metrics import bootstrap_interval
 from mmdg_lite.results.collect import list_names, read_history, read_list
 from mmdg_lite.runs.folder import RunFolder, read_threshold
-from mmdg_lite.runs.scores import TEST, Scores, of_p6
+from mmdg_lite.runs.scores import TEST, Scores, missing_words, of_p6
 
 
 def validations(run: str | Path) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def test_table(run: str | Path) -> pd.DataFrame:
         rows.append(
             {
                 "target": target,
-                "missing": missing.replace("_", " and ") or "nothing",
+                "missing": missing_words(missing),
                 "HTER": 100 * metrics.hter,
                 "95 % interval": f"{100 * low:.1f} to {100 * high:.1f}",
                 "HTER at EER point": 100 * metrics.hter_at_eer,

@@ -13,6 +13,15 @@ from mmdg_lite.results.cells import PROTOCOLS
 COLUMNS = ("method", "protocol", "setting", "metric_percent", "value", "source", "standing")
 ALLOWED = {"protocol": PROTOCOLS, "metric_percent": ("hter", "auc"), "standing": ("primary", "second-hand")}
 
+WARNINGS = {
+    ("DADM", "P2"): (
+        "Warning on DADM: its P2 may be another test. Its public code takes samples from the target's training lists "
+        "and drops modalities at random, with probability 0.7; here, as in the code of other works, P2 takes them from "
+        "every sample of the test lists. data.random_missing=true also tests with modalities missing at random."
+    )
+}
+"""What a reader of published numbers of (method, protocol) must know before comparing them with others."""
+
 
 def published_results(path: str | Path | None = None) -> pd.DataFrame:
     """Published numbers, a row each, with the columns COLUMNS; values in percent.

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from mmdg_lite.configuration import write_text
+from mmdg_lite.data.protocols import RANDOM_MISSING
 from mmdg_lite.results.cells import (
     AVERAGE,
     GROUP,
@@ -18,6 +19,7 @@ from mmdg_lite.results.cells import (
     MISSING,
     PROTOCOLS,
     aggregate,
+    at_random,
     display_name,
     in_order,
     select,
@@ -27,7 +29,7 @@ from mmdg_lite.results.components import all_effects, as_text, components, cover
 from mmdg_lite.results.deployment_claims import contrasts_table, deployment_findings, verdicts_table
 from mmdg_lite.results.deployments import collect_deployments, deployments_table, design, faults_table
 from mmdg_lite.results.paired_test import REFERENCE, paired
-from mmdg_lite.results.published import published_results
+from mmdg_lite.results.published import WARNINGS, published_results
 from mmdg_lite.results.table_text import LAYOUTS, Layout, csv, interval, latex, markdown, percent
 from mmdg_lite.runs.methods import METHODS, PEER, PEER_NOTE
 
@@ -92,6 +94,10 @@ def table(frame: pd.DataFrame, protocol: str, *, published: pd.DataFrame | None 
             blocks.append((f"differences, {about}: {DIFFERENCE}", differences))
         absent = [METHODS[name].title for name in METHODS if name not in set(part["method"])]
         not_run += [f"Not run ({about}): {', '.join(absent)}."] if absent else []
+    if protocol == "P2" and len(rows := at_random(frame)):
+        for (profile, data), part in aggregate(rows, protocol).groupby(["profile", "data"]):
+            about = f"{data} data, profile {profile}, missing from a sample with probability {RANDOM_MISSING}"
+            blocks += [(f"ours, {about}: {title}", _block(part, m)) for m, title in METRICS.items()]
     known = published_results() if published is None else published
     known = known[known["protocol"] == protocol]
     for metric, title in (("hter", "HTER at the equal-error point, as published"), ("auc", "AUC, as published")):
@@ -101,6 +107,7 @@ def table(frame: pd.DataFrame, protocol: str, *, published: pd.DataFrame | None 
         f"{OVER_SEEDS} Synthetic and published (real) numbers are not comparable.",
         "second-hand: quoted by a later paper, not seen in the method's own.",
         *not_run,
+        *(warning for (method, of), warning in WARNINGS.items() if of == protocol and method in set(known["method"])),
     ]
     if "MMDG++" not in set(known["method"]):
         notes.append(
@@ -245,7 +252,9 @@ def _place(column: str) -> tuple[int, str]:
 
 
 def _published_block(part: pd.DataFrame) -> pd.DataFrame:
-    numbers = part.assign(text=part["value"].map("{:.2f}".format))
+    keys = zip(part["method"], part["protocol"], strict=True)
+    methods = [f"{key[0]} (may be another test)" if key in WARNINGS else key[0] for key in keys]
+    numbers = part.assign(text=part["value"].map("{:.2f}".format), method=methods)
     order = list(dict.fromkeys(part["setting"]))
     wide = numbers.pivot_table(
         index=["method", "source", "standing"], columns="setting", values="text", aggfunc="first", sort=False

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmdg_lite.configuration import from_dict, to_dict
-from mmdg_lite.data.augmentation import Augmentation
+from mmdg_lite.data.augmentation import Augmentation, Dropout
 from mmdg_lite.data.protocols import OWN, PROTOCOLS, Setting, own_setting
 from mmdg_lite.runs.methods import method as find_method
 from mmdg_lite.models.config import ModelConfig
@@ -21,6 +21,7 @@ Profile = Literal["quick", "full", "paper"]
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
 Optimiser = Literal["adamw", "adam", "sgd"]
 NonFinite = Literal["stop", "skip"]
+Jitter = Literal["shared", "each"]
 
 
 def at_least(values: Any, lowest: float, *names: str, part: str) -> None:
@@ -41,6 +42,15 @@ class DataConfig:
     test_samples: int = 400  # per synthetic target domain
     seed: int = 2026  # of the synthetic samples, the same for every run so that all methods see the same faces
     augment: bool = True  # flip and jitter in training
+    # "shared": depth as it is, and one jitter for the three equal channels of infrared; "each": also of depth, and
+    # an offset for each channel, as in a sibling work of the paper's authors
+    jitter: Jitter = "shared"
+    # in training, protocol P5: "each" drops every modality by itself, "together" depth and infrared at once and RGB
+    # never, as in a sibling work
+    dropout: Dropout = "each"
+    # test also with modalities missing at random: from a sample each with probability 0.7, as in a sibling work, where
+    # protocol P2 takes them from every sample
+    random_missing: bool = False
     workers: int = 0  # processes that load batches; 0: the training process itself
     cache: str | None = None  # folder for rendered samples; None: render them anew
     deployments: bool = False  # test on the deployments and reliability curves of protocol P6 too (synthetic only)
@@ -48,6 +58,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         at_least(self, 1, "size", "train_samples", "validation_samples", "test_samples", part="data")
         at_least(self, 0, "seed", "workers", part="data")
+        if self.jitter == "each" and not self.augment:
+            raise ValueError('data.jitter: "each" needs data.augment; without it there is no jitter')
         if self.deployments and self.root is not None:
             raise ValueError("data.deployments: protocol P6 is synthetic; use false, or leave out data.root")
 
@@ -111,6 +123,8 @@ class RunConfig:
         if self.model.source_domains != self.domains.sources:
             given, wanted = (", ".join(names) for names in (self.model.source_domains, self.domains.sources))
             raise ValueError(f"model.source_domains is {given}, but {self.setting} trains on {wanted}; leave it out")
+        if self.data.dropout == "together" and not self.domains.modality_dropout:
+            raise ValueError('data.dropout: "together" is for protocol P5; no other drops modalities in training')
         if self.training.accumulate > 1 and self.undivided:
             raise ValueError(f"training.accumulate: {self.undivided}; use 1")
         if self.training.cuda_graphs and (reason := self._unrecordable()):
@@ -147,10 +161,10 @@ class RunConfig:
 
     def augmentation(self) -> Augmentation | None:
         """What is done to training samples; protocol P5 also drops modalities."""
-        dropout = self.domains.modality_dropout
+        rate, dropout, each = self.domains.modality_dropout, self.data.dropout, self.data.jitter == "each"
         if self.data.augment:
-            return Augmentation(modality_dropout=dropout)
-        return Augmentation(flip=0, offset=0, gamma=(1, 1), modality_dropout=dropout) if dropout else None
+            return Augmentation(modality_dropout=rate, dropout=dropout, jitter_depth=each, per_copy=each)
+        return Augmentation(flip=0, offset=0, gamma=(1, 1), modality_dropout=rate, dropout=dropout) if rate else None
 
 
 PROFILES: dict[str, tuple[DataConfig, TrainingConfig, str]] = {

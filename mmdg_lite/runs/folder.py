@@ -33,6 +33,7 @@ class RunFolder:
         self.model = self.path / "model.safetensors"
         self.scores = self.path / "scores"
         self.pictures = self.path / "picture_statistics.json"  # of the training samples
+        self.data = self.path / "data_description.json"  # counts and digests, see `runs.data_description`
         self.result = self.path / "result.json"
 
     @property

@@ -178,12 +178,25 @@ def of_p6(match: re.Match[str]) -> bool:
     return match["deployment"] is not None or match["faulty"] is not None
 
 
-def score_file(letter: str | None, missing: Sequence[Modality] = ()) -> str:
-    """Name of a score file: "validation.csv.gz", "test_W.csv.gz", "test_W_without_depth_infrared.csv.gz"."""
+AT_RANDOM = "_at_random"
+"""Ending of names of tests with modalities missing from some samples only."""
+
+
+def score_file(letter: str | None, missing: Sequence[Modality] = (), *, at_random: bool = False) -> str:
+    """Name of a score file: "validation.csv.gz", "test_W.csv.gz", "test_W_without_depth_infrared.csv.gz".
+
+    `at_random`: of a test with modalities missing at random: "test_W_without_depth_at_random.csv.gz".
+    """
     if letter is None:
         return f"{VALIDATION}.csv.gz"
     without = "_without_" + "_".join(modality.value for modality in missing) if missing else ""
-    return f"test_{letter}{without}.csv.gz"
+    return f"test_{letter}{without}{AT_RANDOM if at_random else ''}.csv.gz"
+
+
+def missing_words(missing: str) -> str:
+    """What is missing in a test, in words: "depth and infrared" for "depth_infrared", "nothing" for ""."""
+    every = missing.removesuffix(AT_RANDOM)
+    return (every.replace("_", " and ") or "nothing") + (" at random" if every != missing else "")
 
 
 def deployment_file(name: str) -> str:

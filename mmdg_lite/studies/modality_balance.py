@@ -65,12 +65,20 @@ class Measured:
 
 
 def measure(
-    shipped: Quickstart, domain: str, n: int, seed: int, *, knobs: Mapping[str, float] | None = None
+    shipped: Quickstart,
+    domain: str,
+    n: int,
+    seed: int,
+    *,
+    knobs: Mapping[str, float] | None = None,
+    coalitions: Sequence[Coalition] = COALITIONS,
 ) -> Measured:
-    """n faces of free subjects of a domain, its sensors turned, scored by every coalition of modalities."""
+    """n faces of free subjects of a domain, its sensors turned, scored by coalitions of modalities, by default all."""
     faces = render(domain, n, seed, knobs=knobs)
     samples = ArrayDataset.from_faces(faces, domain=domain, split="free").read(np.arange(n))
-    scores = coalition_scores(model_scorer(shipped.model, shipped.device), samples, progress=False)
+    scores = coalition_scores(
+        model_scorer(shipped.model, shipped.device), samples, coalitions=coalitions, progress=False
+    )
     return Measured(scores=scores, labels=faces.label)
 
 
@@ -106,7 +114,11 @@ def under_degradation(
     for sensor in MODALITIES:
         for severity in severities:
             knobs = degraded(domain, sensor, severity)
-            found = own if severity == 0 else measure(shipped, domain, len(own.labels), seed, knobs=knobs)
+            found = own
+            if severity > 0:  # a coalition without the sensor does not see its faults
+                seen = [coalition for coalition in COALITIONS if sensor in coalition]
+                part = measure(shipped, domain, len(own.labels), seed, knobs=knobs, coalitions=seen)
+                found = Measured(scores={**own.scores, **part.scores}, labels=own.labels)
             values = found.shapley(rounds=rounds, rng=np.random.default_rng([seed, 99]))
             parts.append(values.assign(sensor=sensor.value, severity=severity))
     return pd.concat(parts, ignore_index=True)
@@ -128,6 +140,7 @@ def domain_bars(frame: pd.DataFrame, *, unseen: str) -> Figure:
     axes.set_xticks(range(len(letters)), [f"{c}, unseen" if c == unseen else f"{c}, a source" for c in letters])
     axes.set(xlabel="domain", ylabel="Shapley value for AUC,\npercentage points")
     axes.grid(axis="x", visible=False)
+    axes.set_ylim(top=1.2 * axes.get_ylim()[1])  # room for the legend
     axes.legend(ncols=3)
     return figure
 

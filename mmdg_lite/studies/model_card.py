@@ -13,6 +13,7 @@ from mmdg_lite.configuration import ASSETS, REPOSITORY, read_json, write_json
 from mmdg_lite.results.collect import collect, collect_species
 from mmdg_lite.results.marked_text import rewrite_measured_part
 from mmdg_lite.results.table_text import grid, interval, percent
+from mmdg_lite.runs.scores import missing_words
 from mmdg_lite.studies.quickstart import RECORD, Record
 
 RATES = ("hter", "hter_low", "hter_high", "hter_at_eer", "auc", "apcer", "bpcer", "acer")
@@ -50,7 +51,7 @@ def card_text(report: dict[str, Any]) -> str:
     tests = [
         {
             "test domain": test["target"],
-            "missing": test["missing"].replace("_", " and ") or "nothing",
+            "missing": missing_words(test["missing"]),
             "faces": f"{test['live']} live, {test['spoof']} attacks",
             "HTER": percent(test["hter"]),
             "95 % interval": interval(test["hter_low"], test["hter_high"]),

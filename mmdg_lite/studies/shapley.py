@@ -5,7 +5,7 @@ With three players there are eight coalitions, so nothing has to be estimated. S
 games, 1953.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
@@ -29,9 +29,9 @@ COALITIONS: tuple[Coalition, ...] = tuple(
 """The seven coalitions that a model can be asked about: the single modalities, the pairs, all three."""
 
 
-def presence() -> NDArray[np.bool_]:
-    """Which modalities belong to each of `COALITIONS`, 7 x 3, in the usual order of modalities."""
-    return np.array([[modality in coalition for modality in MODALITIES] for coalition in COALITIONS])
+def presence(coalitions: Sequence[Coalition] = COALITIONS) -> NDArray[np.bool_]:
+    """Which modalities belong to each of k coalitions, k x 3, in the usual order of modalities."""
+    return np.array([[modality in coalition for modality in MODALITIES] for coalition in coalitions])
 
 
 def weight(size: int) -> float:
@@ -100,21 +100,21 @@ CHANCE = 0.5
 """Value without any modality, of a score (the prior P(live) where half of the faces are live) and of an AUC."""
 
 
-def every_coalition(samples: Samples) -> Samples:
-    """Each of n samples seven times, 7 n in all, coalition by coalition in the order of `COALITIONS`.
+def every_coalition(samples: Samples, coalitions: Sequence[Coalition] = COALITIONS) -> Samples:
+    """Each of n samples once per coalition, k n in all, coalition by coalition.
 
     Raises ValueError for a sample that lacks a modality: some of its coalitions would be empty.
     """
     if not samples.present.all():
         lacking = samples.ids[int(np.flatnonzero(~samples.present.all(axis=1))[0])]
         raise ValueError(f"sample {lacking} lacks a modality; coalitions are made of samples that have all three")
-    n, k = len(samples), len(COALITIONS)
+    n, k = len(samples), len(coalitions)
     return replace(
         samples,
         rgb=repeat(samples.rgb, "n c h w -> (k n) c h w", k=k),
         depth=repeat(samples.depth, "n c h w -> (k n) c h w", k=k),
         infrared=repeat(samples.infrared, "n c h w -> (k n) c h w", k=k),
-        present=repeat(presence(), "k m -> (k n) m", n=n),
+        present=repeat(presence(coalitions), "k m -> (k n) m", n=n),
         label=repeat(samples.label, "n -> (k n)", k=k),
         ids=samples.ids * k,
         species=samples.species * k,
@@ -123,15 +123,20 @@ def every_coalition(samples: Samples) -> Samples:
 
 
 def coalition_scores(
-    scorer: Scorer, samples: Samples, *, batch_size: int = 28, progress: bool = True
+    scorer: Scorer,
+    samples: Samples,
+    *,
+    coalitions: Sequence[Coalition] = COALITIONS,
+    batch_size: int = 28,
+    progress: bool = True,
 ) -> dict[Coalition, NDArray[np.float64]]:
     """P(live) of n samples by each coalition, n each; 28 rows are 4 samples in 7 coalitions."""
-    expanded = ArrayDataset(every_coalition(samples))
+    expanded = ArrayDataset(every_coalition(samples, coalitions))
     scored = score(
         scorer, expanded, source_domains=(), batch_size=batch_size, description="coalitions", progress=progress
     )
-    by_coalition = rearrange(scored.scores, "(k n) -> k n", k=len(COALITIONS))
-    return dict(zip(COALITIONS, by_coalition, strict=True))
+    by_coalition = rearrange(scored.scores, "(k n) -> k n", k=len(coalitions))
+    return dict(zip(coalitions, by_coalition, strict=True))
 
 
 def auc_values(scores: dict[Coalition, NDArray[np.float64]], labels: NDArray[np.int64]) -> dict[Coalition, float]:

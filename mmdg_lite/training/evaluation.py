@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from mmdg_lite.data.dataset import FaceDataset, with_any_left
+from mmdg_lite.data.dataset import FaceDataset, RandomlyMissing, with_any_left
 from mmdg_lite.data.loader import loader
+from mmdg_lite.data.protocols import RANDOM_MISSING
 from mmdg_lite.metrics import looks_inverted, threshold_at_eer
 from mmdg_lite.modality import Modality
-from mmdg_lite.runs.config import Precision
-from mmdg_lite.runs.scores import Pattern, Scores
+from mmdg_lite.runs.config import DataConfig, Precision
+from mmdg_lite.runs.scores import Pattern, Scores, score_file
 
 TEST_MISSING: tuple[Pattern, ...] = (
     (),
@@ -41,6 +42,20 @@ def possible_tests(dataset: FaceDataset) -> Iterator[tuple[Pattern, FaceDataset]
         left = with_any_left(dataset, missing)
         if len(set(left.labels.tolist())) == 2:
             yield missing, left
+
+
+def target_tests(config: DataConfig, letter: str, dataset: FaceDataset) -> Iterator[tuple[str, Pattern, FaceDataset]]:
+    """Every test of a target domain: its score file's name, what is taken from all samples, and the samples.
+
+    With `config.random_missing`, tests with modalities missing at random follow those of `possible_tests`.
+    """
+    for missing, left in possible_tests(dataset):
+        yield score_file(letter, missing), missing, left
+    if config.random_missing:
+        for missing, left in possible_tests(dataset):
+            if missing:
+                thinned = RandomlyMissing(left, missing, rate=RANDOM_MISSING, seed=config.seed)
+                yield score_file(letter, missing, at_random=True), (), thinned
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager:

@@ -11,9 +11,9 @@ from mmdg_lite.models.builder import build
 from mmdg_lite.runs.checkpoints import read_checkpoint
 from mmdg_lite.runs.config import DataConfig, RunConfig, resolve_device
 from mmdg_lite.runs.folder import RunFolder, read_threshold
-from mmdg_lite.runs.scores import Pattern, score_file
+from mmdg_lite.runs.scores import Pattern
 from mmdg_lite.runs.setting_data import check_classes, load_domain
-from mmdg_lite.training.evaluation import Scorer, Scores, model_scorer, possible_tests, score
+from mmdg_lite.training.evaluation import Scorer, Scores, model_scorer, score, target_tests
 from mmdg_lite.training.run import score_p6
 
 
@@ -59,8 +59,7 @@ def evaluate(
         dataset = load_domain(data, letter, "test")
         dataset = live_and_species(dataset, left_out) if left_out else dataset
         check_classes(dataset, "test")
-        for missing, left in possible_tests(dataset):
-            name = score_file(letter, missing)
+        for name, missing, left in target_tests(data, letter, dataset):
             scored = score(
                 scorer,
                 left,

@@ -14,6 +14,7 @@ from mmdg_lite.configuration import write_json
 from mmdg_lite.data.dataset import FaceDataset
 from mmdg_lite.data.statistics import picture_statistics
 from mmdg_lite.runs.config import RunConfig, resolve_device
+from mmdg_lite.runs.data_description import describe_data, note_data
 from mmdg_lite.runs.environment import peak_memory
 from mmdg_lite.runs.folder import RunFolder
 from mmdg_lite.runs.methods import method
@@ -21,7 +22,7 @@ from mmdg_lite.runs.plugins import check_recorded
 from mmdg_lite.runs.ranks import from_first, gathered, rank, ranks, started, world_size
 from mmdg_lite.runs.scores import Pattern, Scores, score_file
 from mmdg_lite.runs.setting_data import SettingData, check_setting, load_setting, p6_lists
-from mmdg_lite.training.evaluation import model_scorer, possible_tests, score, summarise
+from mmdg_lite.training.evaluation import model_scorer, score, summarise, target_tests
 from mmdg_lite.training.linear_probe import fit_probe
 from mmdg_lite.training.trainer import Trainer
 
@@ -47,7 +48,7 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
     Raises:
         ValueError: a method that several ranks cannot train, fewer samples in a batch than ranks, or a list without
             live faces or without attacks.
-        RuntimeError: the folder is in use or belongs to another configuration.
+        RuntimeError: the folder is in use, belongs to another configuration, or the run began with other data.
         trainer.Interrupted: SIGINT or SIGTERM arrived, on one rank at least; the state was written.
         trainer.OutOfMemory: the device cannot hold a step; the message says which batch size it could.
         trainer.NonFiniteLoss: training diverged; the last state is kept.
@@ -75,6 +76,8 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True, data:
                 data = load_setting(config, progress=progress and first)
             else:
                 check_setting(data)
+            if first:
+                note_data(run.data, describe_data(config, data))
             if first and not run.pictures.is_file():
                 write_json(run.pictures, picture_statistics(data.train))
             if method(config.method).kind == "linear_probe":
@@ -118,8 +121,7 @@ def _test(
     validation.write(run.scores / score_file(None))
     tests = {}
     for letter, dataset in data.tests.items():
-        for missing, left in possible_tests(dataset):
-            name = score_file(letter, missing)
+        for name, missing, left in target_tests(config.data, letter, dataset):
             scored = scorer(left, missing)
             scored.write(run.scores / name)
             tests[name.removesuffix(".csv.gz")] = scored

@@ -6,11 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmdg_lite.data.augmentation import (
+    COPIES,
+    COPY_DRAWS,
+    DROP,
     GAMMA,
     OFFSET,
     Augmentation,
     draw,
     drop_modalities,
+    drop_together,
     order,
     plain_levels,
     sample_keys,
@@ -107,6 +111,39 @@ def test_jitter_can_be_chosen_per_modality():
     levels = draw(chosen, KEYS[:5], np.ones((5, 3), bool), seed=0, epoch=0).levels
     assert np.array_equal(levels[:, [0, 1, 2, 4]], np.repeat(plain_levels()[:, [0, 1, 2, 4]], 5, axis=0))
     assert not np.array_equal(levels[0, 3], plain_levels()[0, 3])
+
+
+def test_copies_of_a_channel_are_jittered_each_by_an_offset_of_its_own():
+    shared = Augmentation(jitter_depth=True)
+    each = Augmentation(jitter_depth=True, per_copy=True)
+    everything = np.ones((200, 3), bool)
+    one, other = (draw(a, KEYS[:200], everything, seed=0, epoch=0) for a in (shared, each))
+    assert (one.levels.shape[1], other.levels.shape[1]) == (5, 9)
+    assert np.array_equal(one.levels_of(Modality.RGB), other.levels_of(Modality.RGB))
+    assert np.array_equal(one.flip, other.flip) and one.levels_of(Modality.INFRARED).shape[1] == 1
+    copies = uniforms(KEYS[:200], seed=0, epoch=0, first=COPIES, draws=COPY_DRAWS)
+    chance = uniforms(KEYS[:200], seed=0, epoch=0)
+    for modality, first in ((Modality.DEPTH, 0), (Modality.INFRARED, 3)):
+        levels = other.levels_of(modality)  # 200 x 3 x 256
+        for sample, channel, value in [(0, 0, 100), (1, 1, 0), (2, 2, 255), (3, 2, 77)]:
+            shifted = min(max(value + 80 * copies[sample, first + channel] - 40, 0), 255)
+            exponent = 0.5 + chance[sample, GAMMA + modality.index]
+            assert levels[sample, channel, value] == pytest.approx((shifted / 255) ** exponent, abs=1e-6)
+        assert not np.array_equal(levels[:, 0], levels[:, 1])
+    second = draw(each, KEYS[:200], everything, seed=0, epoch=0, view=1)
+    assert not np.array_equal(second.levels_of(Modality.DEPTH), other.levels_of(Modality.DEPTH))
+
+
+def test_depth_and_infrared_are_dropped_together_and_rgb_never():
+    together = Augmentation(modality_dropout=0.3, dropout="together")
+    left = draw(together, KEYS, np.ones((len(KEYS), 3), bool), seed=0, epoch=0).present
+    assert left[:, 0].all() and np.array_equal(left[:, 1], left[:, 2])
+    assert np.array_equal(left[:, 1], uniforms(KEYS, seed=0, epoch=0)[:, DROP] >= 0.3)
+    assert 0.66 < left[:, 1].mean() < 0.74
+    present = np.array([[True, True, False], [False, True, True], [True, False, False], [True, True, True]])
+    assert drop_together(present, np.zeros(4), 0.3).tolist() == [
+        [True, False, False], [False, True, True], [True, False, False], [True, False, False]
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

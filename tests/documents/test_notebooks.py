@@ -46,7 +46,7 @@ def test_executed_end_to_end_on_quick_parameters(path, tmp_path):
 
 
 def test_training_notebook_serves_the_linear_probe_too(tmp_path):
-    parameters = {"method": "linear_probe", "device": "cpu", "out_dir": tmp_path / "run"}
+    parameters = {"method": "linear_probe", "device": "cpu", "out_dir": tmp_path / "run", "teach": False}
     notebooks.execute(
         ROOT / "notebooks" / "06_training.ipynb", parameters=parameters, out=tmp_path / "06.ipynb", progress=False
     )

@@ -72,6 +72,13 @@ def test_the_run_has_scores_and_the_table_their_error_rate(followed):
     assert "test_kiosk" in tested["metrics"] and tested["threshold"] == result["threshold"]
 
 
+def test_one_picture_becomes_a_decision_first_and_by_the_trained_model_last(followed):
+    _, printed = followed
+    first, last = re.findall(r"^(\S.*): (?:live|spoof), score \d\.\d{3}, .* ms$", printed, flags=re.MULTILINE)
+    assert "predict" in "".join(PAGE.read_text(encoding="utf-8").splitlines()[:5])
+    assert printed.index(first) < printed.index("kiosk 20 samples") < printed.rindex(last)
+
+
 def test_the_page_names_the_columns_that_are_read():
     from data_prep.table import COLUMNS
 

@@ -1,5 +1,8 @@
 """The explorers: what their plain functions compute and draw, and the thin shell of controls around them."""
 
+import asyncio
+import base64
+import io
 import json
 from dataclasses import replace
 
@@ -10,19 +13,25 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mmdg_lite.data.renderer.domains import DOMAINS
 from mmdg_lite.explorers import all as widgets
 from mmdg_lite.explorers import balance as balance_explorer
-from mmdg_lite.explorers.shell import Drawn, Explorer, slider
+from mmdg_lite.explorers import imbalance as imbalance_lab
+from mmdg_lite.explorers import landscape as landscape_explorer
+from mmdg_lite.explorers import regrad as regrad_explorer
+from mmdg_lite.explorers import shell
+from mmdg_lite.explorers import training as training_viewer
+from mmdg_lite.explorers.shell import Drawn, Explorer, Preset, one_thread, slider
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.plots import regrad as regrad_module
 from mmdg_lite.plots import training as training_module
 from mmdg_lite.plots.style import new_figure
 from mmdg_lite.regrad import plane as plane_module
 from mmdg_lite.regrad.effects import TITLES, available
-from mmdg_lite.regrad.rule import RULES, regrad
-from mmdg_lite.studies import modality_balance, quickstart
+from mmdg_lite.regrad.rule import RULES, project, regrad
+from mmdg_lite.studies import imbalance, modality_balance, quickstart
 from mmdg_lite.studies.shapley import CHANCE, COALITIONS
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -69,13 +78,56 @@ class TestReGradExplorer:
         found = plane_module.compare(plane(angle=(0, 170, 90), length=(2, 1, 0.1), loss=(1, 1, 1)))
         assert found.against("plain sum") == [Modality.DEPTH]
 
-    def test_every_rule_is_drawn_and_finite_without_any_gradient(self):
+    def test_every_rule_is_in_the_table_and_finite_without_any_gradient(self):
         found = plane_module.compare(plane(length=(0, 0, 0)))
         assert all(np.isfinite(result).all() for result in found.results.values())
-        figure = regrad_module.picture(found)
-        titles = [axes.get_title(loc="center") for axes in figure.axes[1:]]
-        assert titles == [TITLES[rule] for rule in available()]
-        assert titles[:2] == ["ReGrad", "plain sum"] and "OGM-GE" in titles
+        shown = {text.get_text() for text in regrad_module.picture(found).axes[1].texts}
+        assert {TITLES[rule] for rule in available()} <= shown
+
+    def test_weights_give_the_results(self):
+        given = plane()
+        for rule in available():
+            expected = plane_module.compare(given).results[TITLES[rule]]
+            np.testing.assert_allclose(plane_module.weights(given, rule) @ given.gradients, expected)
+
+    def test_axes_stay_whatever_the_gradients_and_long_results_end_at_their_edge(self):
+        small, large = (plane_module.compare(plane(angle=(0, 10, 20), length=(n, n, n))) for n in (0.1, 2))
+        limits = [regrad_module.picture(found).axes[0].get_xlim() for found in (small, large)]
+        assert limits == [(-regrad_module.REACH, regrad_module.REACH)] * 2
+        arrows = [text.xy for text in regrad_module.picture(large).axes[0].texts]
+        assert np.abs(arrows).max() == pytest.approx(regrad_module.REACH)
+
+    def test_a_rule_of_ones_own_stands_beside_the_packages(self, rng):
+        """With the package's projection, one's own rule is ReGrad; a whole rule may be given in its place."""
+        for branch in MODALITIES:
+            given = plane(branch, rng.uniform(-180, 180, 3), rng.uniform(0.1, 2, 3), rng.random(3), rng.random(3))
+            same = plane_module.compare(given, own_project=project)
+            np.testing.assert_allclose(same.results["yours"], same.results["ReGrad"], atol=1e-9)
+        other = plane_module.compare(given, own_modulate=lambda gradients, *_: gradients[0])
+        np.testing.assert_allclose(other.results["yours"], given.gradients[0])
+        assert "yours" not in plane_module.compare(given).results
+        with pytest.raises(ValueError, match="your rule gave something of shape"):
+            plane_module.compare(given, own_modulate=lambda *_: torch.ones(3))
+
+    def test_presets_answer_as_they_say(self):
+        def result(name):
+            values = regrad_explorer.PRESETS[name].values
+            return regrad_explorer.draw(**{"branch": "rgb", **values}).state
+
+        agree, conflict = result("all agree"), result("conflict")
+        own = agree.situation.gradients[0]
+        x, y = agree.results["ReGrad"]
+        assert own[0] * y - own[1] * x == pytest.approx(0, abs=1e-9)
+        assert agree.results["ReGrad"] @ own > 1
+        assert conflict.against("plain sum") == [Modality.RGB] and conflict.against("ReGrad") == [Modality.INFRARED]
+        kept = [float(np.linalg.norm(result(name).parts[0].kept)) for name in ("89 degrees", "91 degrees")]
+        assert kept == [pytest.approx(0.017, abs=1e-3), pytest.approx(1.0, abs=1e-3)]
+        assert result("own branch is the fastest").situation.fastest is Modality.RGB
+        uncertain = result("certainty 0")
+        np.testing.assert_allclose(uncertain.results["ReGrad"], uncertain.situation.gradients[0])
+        opposite = result("opposite gradients")
+        np.testing.assert_allclose(opposite.results["ReGrad"], [1, 0], atol=1e-12)
+        np.testing.assert_allclose(opposite.results["plain sum"], [0, 0], atol=1e-12)
 
     @pytest.mark.parametrize("rule", RULES)
     def test_projections_are_those_of_regrad_itself(self, rule, rng):
@@ -104,11 +156,46 @@ class TestReGradExplorer:
 
     def test_widget_redraws_when_a_slider_moves(self):
         explorer = widgets.explore_regrad()
-        before, words = explorer.png, explorer.words
-        explorer.controls["angle_rgb"].value = -120
-        assert explorer.png != before and explorer.words != words
-        explorer.set(angle_rgb=20)
-        assert (explorer.png, explorer.words) == (before, words)
+        before, words = explorer.svg, explorer.words
+        explorer.controls["angle_rgb"].value = -120.0
+        assert explorer.svg != before and explorer.words != words
+        explorer.reset()
+        assert (explorer.svg, explorer.words) == (before, words)
+
+    def test_a_faulty_rule_of_ones_own_is_shown_and_nothing_else_breaks(self):
+        def faulty(gradient, base):
+            raise NotImplementedError("write your answer here")
+
+        explorer = widgets.explore_regrad(project=faulty)
+        assert "NotImplementedError: write your answer here" in explorer.words
+        assert "faulty" in explorer.error and "<img" not in explorer._picture.value
+
+
+class TestLandscapeExplorer:
+    def test_paths_are_those_of_the_study_and_the_preset_is_told_rightly(self):
+        explorer = widgets.explore_landscape()
+        explorer.choose("three equal bowls")
+        assert "hidden" in explorer.words
+        explorer.reveal()
+        paths = explorer.state()
+        assert list(paths) == ["plain sum", "ReGrad"]
+        assert all(len(path) == landscape_explorer.STEPS + 1 for path in paths.values())
+        np.testing.assert_allclose(paths["plain sum"][-1], [0, 0], atol=1e-6)
+        turns = np.diff(np.arctan2(*np.diff(paths["plain sum"][:50], axis=0).T))
+        np.testing.assert_allclose(turns, 0, atol=1e-9)  # straight, where ReGrad's path bends
+        assert np.abs(np.diff(np.arctan2(*np.diff(paths["ReGrad"][:50], axis=0).T))).max() > 0.1
+
+
+class TestImbalanceLab:
+    def test_trains_both_rules_from_the_knobs(self):
+        data = imbalance.toy(faces=24)
+        explorer = widgets.explore_imbalance(data=data)
+        explorer.choose("loud infrared, quiet RGB")
+        explorer.reveal()
+        knobs = imbalance.Knobs(scale=(0.3, 1.0, 3.0))
+        expected = imbalance.train(data, "regrad", knobs, steps=imbalance_lab.STEPS)
+        np.testing.assert_array_equal(explorer.state()["ReGrad"].losses, expected.losses)
+        assert f"{expected.gap:.3f}" in explorer.words
 
 
 class TestBalanceExplorer:
@@ -120,7 +207,7 @@ class TestBalanceExplorer:
         pair = frozenset({Modality.RGB, Modality.INFRARED})
         assert seen.scores[pair] == pytest.approx(without.scores[0], abs=1e-5)
         np.testing.assert_allclose(seen.text, answer.output.modality_scores()[0], atol=1e-5)
-        np.testing.assert_allclose(seen.maps[1].ravel(), answer.certainty(0)[1, 1:], atol=1e-5)
+        np.testing.assert_allclose(seen.certainty[1].ravel(), answer.certainty(0)[1, 1:], atol=1e-5)
         assert seen.decision == ("live" if answer.scores[0] >= answer.threshold else "spoof")
 
     def test_shapley_values_explain_the_score(self, shipped):
@@ -133,18 +220,18 @@ class TestBalanceExplorer:
         assert seen.score == seen.scores[frozenset({Modality.INFRARED})]
         assert seen.shapley[:2].tolist() == [0, 0]
         assert seen.shapley[2] == pytest.approx(seen.score - CHANCE)
-        assert seen.maps == (None, None, None)  # infrared has nobody to listen to
-        assert isinstance(balance_explorer.picture(seen), Figure)
+        assert seen.certainty == seen.attention == (None, None, None)  # infrared has nobody to listen to
+        assert isinstance(balance_explorer.picture(seen, curve=None), Figure)
         one = balance_explorer.look(shipped, domain="W", species="live", sample=0, missing=[Modality.DEPTH])
-        assert [m is None for m in one.maps] == [False, True, False]
+        assert [m is None for m in one.certainty] == [False, True, False]
 
     def test_values_beyond_the_colour_scale_are_marked_and_bars_fit(self, shipped):
         seen = balance_explorer.look(shipped, domain="W", species="rigid_mask", sample=0)
         far = replace(seen, scores={c: 1.0 if Modality.INFRARED in c else 0.01 for c in seen.scores})
-        figure = balance_explorer.picture(far, limits=(0.05, 0.06))
+        figure = balance_explorer.picture(far, curve=None, limits=(0.05, 0.06))
         (scale,) = {axes.images[0].colorbar for axes in figure.axes if axes.images and axes.images[0].colorbar}
         assert scale.extend == "both"
-        bars = figure.axes[-1]
+        (bars,) = (axes for axes in figure.axes if axes.get_title("left").startswith("Shapley"))
         assert bars.get_xlim()[1] > far.shapley.max() > 0.6
 
     def test_knobs_change_what_is_seen(self, shipped):
@@ -157,17 +244,50 @@ class TestBalanceExplorer:
     def test_nothing_present_is_said_in_the_pictures_place(self, shipped):
         explorer = widgets.explore_balance(shipped)
         explorer.set(use_rgb=False, use_depth=False, use_infrared=False)
-        assert "switch one on" in explorer.words and explorer.png == b""
-        assert "image/png" not in explorer._repr_mimebundle_()
+        assert "switch one on" in explorer.words and explorer.svg == ""
+        assert "image/png" not in explorer.static()
         explorer.set(use_depth=True)
-        assert explorer.png
+        assert explorer.svg
 
-    def test_sliders_follow_the_domain(self, shipped):
+    def test_another_domain_leaves_the_sensors_until_its_own_are_asked_for(self, shipped):
         explorer = widgets.explore_balance(shipped, domain="W")
-        explorer.controls["depth_holes"].value = 0.5
-        explorer.controls["domain"].value = "S"
+        explorer.set(depth_holes=0.5, domain="S")
+        assert explorer.controls["depth_holes"].value == 0.5
+        (own,) = (child for child in _buttons(explorer.box) if child.description == "own sensors")
+        own.click()
         assert explorer.controls["depth_holes"].value == DOMAINS["S"].sensors.depth_holes
         assert explorer.controls["infrared_noise"].value == DOMAINS["S"].sensors.infrared_noise
+
+    def test_the_curve_is_the_models_answer_and_follows_the_turning_knob(self, shipped):
+        knobs = balance_explorer.knob_values("W")
+        face = {"domain": "W", "species": "print", "sample": 1}
+        curve = balance_explorer.score_along(shipped, "infrared_noise", **face, knobs=knobs, missing=[Modality.RGB])
+        seen = balance_explorer.look(
+            shipped, **face, knobs={**knobs, "infrared_noise": float(curve.values[3])}, missing=[Modality.RGB]
+        )
+        assert curve.scores[3] == pytest.approx(seen.score, abs=1e-5)
+        explorer = widgets.explore_balance(shipped)
+        explorer.controls["rgb_blur"].value = 3.0
+        assert explorer.controls["along"].value == "rgb_blur"
+        explorer.reset()
+        assert explorer.controls["along"].value == "depth_holes"
+
+    def test_ghosts_and_missing_ones_are_drawn(self, shipped):
+        plain = balance_explorer.look(shipped, domain="W", species="live", sample=0)
+        seen = balance_explorer.look(shipped, domain="W", species="live", sample=0, missing=[Modality.DEPTH])
+        figure = balance_explorer.picture(seen, curve=None, before=plain)
+        (bars,) = (axes for axes in figure.axes if axes.get_title("left").startswith("text score"))
+        assert sum(patch.get_linestyle() == ":" for patch in bars.patches) == 3
+        assert [text.get_text() for text in bars.texts].count("missing") == 1
+        boxes = [axes for axes in figure.axes if axes.get_title("left").startswith("decisions of all eight")]
+        assert len(boxes[0].patches) == 8
+
+    def test_presets_hide_the_answer_until_it_is_asked_for(self, shipped):
+        explorer = widgets.explore_balance(shipped)
+        explorer.choose("wreck depth: does certainty notice?")
+        assert "hidden" in explorer.words and explorer.controls["depth_holes"].value == 0.8
+        explorer.reveal()
+        assert "Mean certainty" in explorer.words
 
     def test_words_say_what_is_seen(self, shipped):
         explorer = widgets.explore_balance(shipped, species="rigid_mask")
@@ -199,6 +319,19 @@ class TestTrainingViewer:
         np.testing.assert_allclose(first[:3], [1, (1 + 1 / 2) / 2, (1 + 1 / 2 + 1 / 3) / 3])
         assert any("not recorded" in text.get_text() for text in figure.axes[5].texts)
 
+    def test_a_quantity_that_no_run_has_takes_no_row(self):
+        assert len(training_module.picture({"a": history(conflicts=False)}).axes) == 2
+        assert len(training_module.picture({"a": history()}, panels=tuple(training_module.PANELS)).axes) == 4
+
+    def test_rows_that_no_run_recorded_are_left_out(self):
+        assert len(training_module.picture({"a": history(conflicts=False)}).axes) == 2
+        with pytest.raises(ValueError, match="at most 3"):
+            training_module.picture(dict.fromkeys("abcd", history()))
+
+    def test_a_method_without_modality_losses_has_no_fastest(self):
+        plain = history().drop(columns=[f"average_{m.value}" for m in MODALITIES]).assign(fastest=None)
+        assert training_module.description({"a": plain}).startswith("a: this method has no losses of single modalities")
+
     def test_reads_run_folders_and_refuses_fitted_ones(self, make_run, tmp_path):
         run = make_run(method="fusion")
         assert list(training_module.find_runs(tmp_path)) == [run.relative_to(tmp_path).as_posix()]
@@ -212,19 +345,31 @@ class TestTrainingViewer:
         with pytest.raises(ValueError, match="no run to view"):
             widgets.view_training({})
 
+    def test_names_are_taken_apart(self):
+        assert training_viewer.parts("full/P1/CPS-to-W/mmdg++/seed0") == ("full/P1/CPS-to-W", "mmdg++", "seed0")
+        assert training_viewer.parts("mine") == ("", "mine", "")
+
     def test_widget_shows_the_chosen_runs(self, tmp_path):
-        for name in "ab":
-            (tmp_path / name).mkdir()
+        for name in ("s/mmdg++/seed0", "s/mmdg++_without_regrad/seed0", "s/fusion/seed1"):
+            (tmp_path / name).mkdir(parents=True)
             lines = [{"event": "train"} | row for row in history().to_dict("records")]
             (tmp_path / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        explorer = widgets.view_training(training_module.find_runs(tmp_path))
-        both = explorer.png
+        explorer = widgets.view_training(tmp_path)
+        assert explorer.words.startswith("mmdg++: fastest in RGB 38 %") and "_without_regrad: fastest" in explorer.words
+        both = explorer.svg
         explorer.controls["window"].value = 5
-        assert explorer.png != both
-        explorer.controls["runs"].value = ("b",)
-        assert explorer.words.startswith("b: fastest in RGB 38 %")
-        explorer.controls["runs"].value = ()
+        assert explorer.svg != both
+        explorer.set(second="")
+        assert "without" not in explorer.words
+        explorer.set(first="fusion")
+        assert explorer.words.startswith("there is no run of fusion on s, seed0; there are mmdg++")
+        explorer.set(first="")
         assert explorer.words == "choose at least one run"
+
+
+def _buttons(box):
+    found = [box] if isinstance(box, ipywidgets.Button) else []
+    return found + [button for child in getattr(box, "children", ()) for button in _buttons(child)]
 
 
 class TestShell:
@@ -236,16 +381,93 @@ class TestShell:
         figure.subplots().plot([0, x])
         return Drawn(figure=figure, words=f'x is "{x}"')
 
-    def test_is_shown_live_and_as_a_picture(self):
-        bundle = Explorer(self.draw, {"x": slider("x", 1, -1, 2, 0.5)})._repr_mimebundle_()
-        assert set(bundle) == {WIDGET, "image/png", "text/plain"}
-        assert bundle["text/plain"] == 'x is "1.0"'
+    def test_is_shown_live_and_as_a_picture_for_files_without_a_kernel(self, monkeypatch):
+        shown = []
+        monkeypatch.setattr(shell, "display", lambda data, **more: shown.append((data, more)))
+        Explorer(self.draw, {"x": slider("x", 1.0, -1, 2, 0.5)})._ipython_display_()
+        (live, _), (static, more) = shown
+        assert set(live) == {WIDGET, "text/plain"}
+        assert set(static) == {"image/png", "text/plain"}
+        # CSS pixels of an inch, of which the PNG has twice as many
+        assert more["metadata"]["image/png"] == {"alt": 'x is "1.0"', "width": shell.DPI}
+        assert static["text/plain"] == 'x is "1.0"'
+        picture = Image.open(io.BytesIO(base64.b64decode(static["image/png"])))
+        assert picture.size == (2 * shell.DPI, 2 * shell.DPI)
 
-    def test_alternative_text_is_escaped_and_errors_are_shown(self):
-        explorer = Explorer(self.draw, {"x": slider("x", 1, -1, 2, 0.5)})
+    def test_alternative_text_is_escaped_and_every_exception_is_shown(self):
+        explorer = Explorer(self.draw, {"x": slider("x", 1.0, -1, 2, 0.5)})
         assert 'alt="x is &quot;1.0&quot;"' in explorer._picture.value
+        assert (
+            'src="data:image/svg+xml' in explorer._picture.value and f"height: {shell.DPI}px" in explorer._picture.value
+        )
         explorer.controls["x"].value = -1
         assert "x is &lt;0" in explorer._picture.value and "<img" not in explorer._picture.value
+        assert f"min-height: {shell.DPI}px" in explorer._picture.value
+        explorer.draw = lambda x: 1 / 0
+        explorer.update()
+        assert explorer.words == "ZeroDivisionError: division by zero" and "1 / 0" in explorer.error
+        explorer.draw = self.draw
+        explorer.reset()
+        assert explorer.words == 'x is "1.0"' and explorer.error == ""
+
+    def test_in_a_running_loop_only_the_newest_values_are_drawn(self):
+        calls = []
+
+        def draw(x):
+            calls.append(x)
+            return self.draw(x=x)
+
+        async def drag():
+            explorer = Explorer(draw, {"x": slider("x", 0.0, -1, 2, 0.5)})
+            for value in (0.5, 1.0, 1.5):
+                explorer.controls["x"].value = value
+                await asyncio.sleep(0)
+            assert calls == [0.0]
+            await asyncio.sleep(0.2)
+
+        asyncio.run(drag())
+        assert calls == [0.0, 1.5]
+
+    def test_torch_evaluates_in_one_thread_and_gets_its_own_back(self):
+        before, seen = torch.get_num_threads(), []
+
+        def draw():
+            seen.append(torch.get_num_threads())
+            raise RuntimeError("stop")
+
+        torch.set_num_threads(2)
+        try:
+            Explorer(draw, {})
+            assert seen == [1] and torch.get_num_threads() == 2
+            with pytest.raises(KeyError), one_thread():
+                raise KeyError
+            assert torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(before)
+
+    def test_presets_ask_before_they_answer_and_memory_hands_the_earlier_state_on(self):
+        calls = []
+
+        def draw(*, x, reveal, before):
+            calls.append((x, reveal, before))
+            return replace(self.draw(x=x), state=f"state {x}")
+
+        presets = {"far": Preset(question="How far?", values={"x": 2.0}, answer="Two.")}
+        explorer = Explorer(draw, {"x": slider("x", 0.0, -1, 2, 0.5)}, presets=presets, memory=True)
+        explorer.choose("far")
+        assert calls[-1] == (2.0, False, "state 0.0") and "How far?" in explorer._question.value
+        assert "Two." not in explorer._question.value
+        explorer.reveal()
+        assert calls[-1] == (2.0, True, "state 0.0") and "Two." in explorer._question.value
+        explorer.remember()
+        assert calls[-1] == (2.0, True, "state 2.0")
+        explorer.reset()
+        assert calls[-1] == (0.0, True, "state 2.0") and explorer._question.value == ""
+
+    def test_no_tooltip_is_empty(self, shipped):
+        for explorer in (widgets.explore_regrad(), widgets.explore_balance(shipped), widgets.explore_landscape()):
+            assert all(control.tooltip for control in explorer.controls.values())
+            assert all(button.tooltip for button in _buttons(explorer.box))
 
     def test_several_moves_draw_once(self):
         calls = []
@@ -264,7 +486,7 @@ class TestShell:
         before = dict(matplotlib.rcParams)
         first, second = widgets.explore_regrad(), widgets.explore_regrad()
         first.controls["length_depth"].value = 2
-        assert second.controls["length_depth"].value == 1
+        assert second.controls["length_depth"].value == 1.0
         assert dict(matplotlib.rcParams) == before
         assert isinstance(first.box, ipywidgets.Widget)
 
@@ -287,6 +509,10 @@ class TestModalityBalance:
         curves = modality_balance.under_degradation(
             shipped, "W", measured["W"], seed=0, severities=(0.0, 1.0), rounds=5
         )
+        worst = modality_balance.measure(shipped, "W", 16, 0, knobs=modality_balance.degraded("W", Modality.DEPTH, 1))
+        expected = worst.shapley(rounds=1, rng=np.random.default_rng(0))["value"]
+        end = curves[(curves["severity"] == 1) & (curves["sensor"] == "depth")]["value"]
+        np.testing.assert_allclose(end, expected, atol=1e-6)
         start = curves[curves["severity"] == 0].groupby("modality", sort=False)["value"]
         assert (start.max() == start.min()).all()
         assert start.first().tolist() == pytest.approx(table["value"].tolist())

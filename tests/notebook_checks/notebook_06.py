@@ -1,4 +1,5 @@
-"""A quick run of MMDG++ learns something that holds on the target."""
+"""The visible loop learns and makes the steps of `train`; a quick run of MMDG++ learns something that holds on the
+target."""
 
 from typing import Any
 
@@ -16,3 +17,6 @@ def check(found: dict[str, Any]) -> None:
     assert found["validation_eer"] < 0.4 and found["auc"] > 0.6
     assert found["hter"] == pytest.approx((found["far"] + found["frr"]) / 2)
     assert set(found["hter_per_test"]) == {f"test_W{gone}" for gone in TEST_SUFFIXES}
+    lesson = found["lesson"]
+    assert lesson["after"]["loss total"] < lesson["before"]["loss total"]
+    assert lesson["apart"] < 1e-9 < 1e-3 < lesson["moved"]

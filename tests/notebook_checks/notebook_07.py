@@ -17,3 +17,6 @@ def check(found: dict[str, Any]) -> None:
     assert any("Nothing here speaks of real faces" in sentence for sentence in found["sentences"][profile])
     assert any(sentence.startswith("Effects of U, ReGrad, ADP") for sentence in found["sentences"][profile])
     assert {"P1.md", "P1.tex", "runs.csv", "P1_hter_by_target.svg", "P1_roc_W.svg"} <= set(found["files"])
+    assert set(found["minus"]) == set(found["hter"][profile]) - {"mmdg++"}
+    assert found["minus"]["linear_probe"] == found["mmdg++_minus_linear_probe"]
+    assert found["once_more"]["faces"] > 1000 and found["once_more"]["difference"] < 1e-3

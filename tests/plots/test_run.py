@@ -65,7 +65,7 @@ def test_the_kept_candidate_is_the_one_that_tested(trained, probed):
 
 def test_learning_is_drawn_for_both_kinds(trained, probed):
     curves = run_report.learning(trained).axes[0]
-    head = next(line for line in curves.lines if line.get_label() == "head")
+    head = next(line for line in curves.lines if line.get_color() == "black")
     assert list(head.get_ydata()) == pytest.approx(list(read_history(trained)["loss_total"]))
     choice = run_report.learning(probed).axes
     assert choice[0].get_xscale() == "log"

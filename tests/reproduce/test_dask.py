@@ -59,7 +59,7 @@ SLOW = {"checkpoint_every": 1}
 
 @pytest.fixture
 def notebooks(tmp_path):
-    names = ("profile", "device", "data_root", "out_dir", "protocol", "setting", "method", "cache")
+    names = ("profile", "device", "data_root", "out_dir", "protocol", "setting", "method", "cache", "teach")
     assignments = "\n".join(f"{name} = ''" for name in names) + "\nseed = 0\nchanges = {}"
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in (assignments, BODY)])
     book.cells[0].metadata["tags"] = ["parameters"]

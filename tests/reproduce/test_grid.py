@@ -36,7 +36,7 @@ def notebooks(tmp_path):
 
 
 def write_notebook(folder, body):
-    names = ("profile", "seed", "device", "data_root", "out_dir", "protocol", "setting", "method", "cache")
+    names = ("profile", "seed", "device", "data_root", "out_dir", "protocol", "setting", "method", "cache", "teach")
     assignments = "\n".join([*(f"{name} = {'0' if name == 'seed' else repr('')}" for name in names), "changes = {}"])
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in (assignments, body)])
     book.cells[0].metadata["tags"] = ["parameters"]

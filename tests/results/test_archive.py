@@ -185,6 +185,21 @@ def test_what_protocols_ask_for() -> None:
     assert of("P4", "W without print") == ["test_W", "validation"]
 
 
+def test_tests_at_random_are_asked_for_by_the_configuration() -> None:
+    config = configure("quick", protocol="P2", method="fusion", data={"random_missing": True})
+    every = {"test_W_without_depth", "test_W_without_infrared", "test_W_without_depth_infrared"}
+    assert protocol_tests(config) == {"validation", *every, *(f"{name}_at_random" for name in every)}
+
+
+def test_the_description_of_the_data_is_kept_and_given_back(grid, tmp_path: Path) -> None:
+    runs = grid(0)
+    original = RunFolder(runs / "P1/CPS-to-W/fusion/seed0").data
+    write_json(original, {"digest": "abc"})
+    (kept,) = archive(runs, tmp_path / "archive")
+    (again,) = unpack(tmp_path / "archive", tmp_path / "again")
+    assert RunFolder(kept).data.read_bytes() == RunFolder(again).data.read_bytes() == original.read_bytes()
+
+
 def test_the_environment_is_kept_and_given_back(grid, tmp_path: Path) -> None:
     runs = grid(0)
     write_json(runs / "P1/CPS-to-W/fusion/seed0/environment.json", {"device": "cuda", "versions": {"torch": "2.11"}})

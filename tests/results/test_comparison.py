@@ -51,6 +51,7 @@ def test_the_readers_own_runs_come_first_and_apart(frame):
     assert comparison.profiles(frame) == ["quick (yours)", "full (committed)"]
     cost = comparison.cost(frame)
     assert list(cost["runs"]) == [4, 4, 12, 12, 12]
+    assert set(cost["device"]) == {"CPU"}
     assert list(cost["method"][2:]) == ["Linear probe (converged)", "Plain fusion", "MMDG++"]
     assert set(comparison.means(frame, "auc")["quick (yours)"]) == {"linear_probe", "mmdg++"}
 

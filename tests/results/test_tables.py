@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from mmdg_lite.metrics import threshold_at_eer
-from mmdg_lite.results.cells import aggregate
+from mmdg_lite.results.cells import METRICS, aggregate
 from mmdg_lite.results.collect import collect, collect_species, read_history
 from mmdg_lite.results.components import components, components_of, coverage, rules, species_table
+from mmdg_lite.results.one_run import test_table as table_of_run
 from mmdg_lite.results.paired_test import compare, paired
 from mmdg_lite.results.published import published_results
 from mmdg_lite.results.table_text import csv as csv_text
@@ -128,6 +129,35 @@ def test_p2_reads_the_tests_with_missing_modalities_of_p1(make_run, tmp_path):
     assert len(aggregate(frame, "P1")) == 5 * 3
     shown = list(table(frame, "P2").blocks[0][1].columns)
     assert shown == ["method", "missing D", "missing I", "missing D&I", "Average", "seeds"]
+
+
+def test_tests_at_random_have_a_block_of_their_own_and_change_no_other(make_run, tmp_path):
+    gone = ("", "depth", "infrared", "depth_infrared")
+    make_run(missing=gone)
+    plain = table(collect(tmp_path), "P2").blocks
+    (tmp_path / "runs").rename(tmp_path / "old")
+    make_run(missing=(*gone, *(f"{name}_at_random" for name in gone[1:])))
+    frame = collect(tmp_path / "runs")
+    blocks = table(frame, "P2").blocks
+    added = {caption: block for caption, block in blocks if "with probability 0.7" in caption}
+    assert [caption for caption, _ in blocks if caption not in added] == [caption for caption, _ in plain]
+    assert all(dict(blocks)[caption].equals(block) for caption, block in plain)
+    assert len(added) == 3 and "missing D&I" in next(iter(added.values())).columns
+    rows = frame[frame["missing"] == "depth_at_random"]
+    [first] = [block for caption, block in added.items() if caption.endswith(METRICS["hter"])]
+    assert first["missing D"].item() == f"{100 * rows['hter'].item():.2f}"
+    assert set(aggregate(frame, "P2")["column"]) == {"missing D", "missing I", "missing D&I", "Average"}
+    assert set(table_of_run(tmp_path / "runs" / "quick-P1-CPS-to-W-fusion-0")["missing"]) == {
+        "nothing", "depth", "infrared", "depth and infrared",
+        "depth at random", "infrared at random", "depth and infrared at random",
+    }  # fmt: skip
+
+
+def test_a_published_row_of_another_test_carries_a_warning(p1):
+    p2, other = (table(collect(p1), protocol) for protocol in ("P2", "P1"))
+    for layout in ("markdown", "latex", "csv"):
+        assert "DADM (may be another test)" in p2.text(layout) and "(may be another test)" not in other.text(layout)
+    assert "probability 0.7" in p2.text("markdown") and "Warning on DADM" not in other.text("markdown")
 
 
 def test_p3_averages_its_two_targets(make_run, tmp_path):

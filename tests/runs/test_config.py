@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from mmdg_lite.configuration import ConfigurationError, from_dict, read_json, to_dict, write_json
+from mmdg_lite.data.augmentation import Augmentation
 from mmdg_lite.data.protocols import PROTOCOLS
 from mmdg_lite.registry import check_path_name
 from mmdg_lite.runs import folder as run_folder
+from mmdg_lite.runs.command import changed_settings
 from mmdg_lite.runs.config import PROFILES, RunConfig, TrainingConfig, configure, resolve_device, setting_folder
 from mmdg_lite.runs.folder import RunFolder, differences, read_run
 from mmdg_lite.runs.methods import METHODS
@@ -91,6 +93,20 @@ def test_augmentation_follows_configuration_and_protocol():
     assert (dropping.flip, dropping.offset, dropping.gamma) == (0, 0, (1, 1))
     assert dropping.modality_dropout == PROTOCOLS["P5"]["CPS->W"].modality_dropout > 0
     assert configure("quick").augmentation().modality_dropout == 0
+
+
+def test_variants_of_sibling_code_are_settings_of_their_own():
+    each = configure("quick", data={"jitter": "each"}).augmentation()
+    assert (each.jitter_depth, each.per_copy) == (True, True)
+    together = configure("quick", protocol="P5", data={"dropout": "together"})
+    assert (together.augmentation().dropout, together.augmentation().modality_dropout) == ("together", 0.3)
+    plain = configure("quick")
+    assert plain.augmentation() == Augmentation() and not plain.data.random_missing
+    assert changed_settings(together) == {"data.dropout": "together"}
+    with pytest.raises(ValueError, match=r"data\.dropout.*protocol P5"):
+        configure("quick", data={"dropout": "together"})
+    with pytest.raises(ValueError, match=r"data\.jitter.*data\.augment"):
+        configure("quick", data={"jitter": "each", "augment": False})
 
 
 def test_differences_name_values_that_matter_and_pass_over_those_that_do_not():

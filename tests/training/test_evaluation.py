@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmdg_lite.data.dataset import ArrayDataset
+from mmdg_lite.data.augmentation import DROP, uniforms
+from mmdg_lite.data.dataset import ArrayDataset, RandomlyMissing
 from mmdg_lite.metrics import evaluate_scores, threshold_at_eer
 from mmdg_lite.modality import Modality
 from mmdg_lite.models.builder import build
@@ -184,6 +185,44 @@ def test_a_run_on_samples_without_rgb_comes_to_its_end(tmp_path):
         "test_W_without_infrared": 8,
         "test_W_without_depth_infrared": 7,
     }
+
+
+def test_modalities_missing_at_random_are_missing_at_the_rate_and_the_same_for_everyone():
+    whole = small_dataset("W", "test", 400)
+    both = (Modality.DEPTH, Modality.INFRARED)
+    thinned = RandomlyMissing(whole, both, rate=0.7, seed=3)
+    chance = uniforms(whole.keys, seed=3, epoch=0)[:, DROP : DROP + 3]
+    assert np.array_equal(thinned.present, (chance >= 0.7) | [True, False, False])
+    assert thinned.present.mean(axis=0) == pytest.approx([1, 0.3, 0.3], abs=0.07)
+    alone = RandomlyMissing(whole, (Modality.DEPTH,), rate=0.7, seed=3)
+    assert np.array_equal(alone.present[:, 1], thinned.present[:, 1]) and alone.present[:, 2].all()
+    rows = [17, 4, 399]
+    read, plain = thinned.read(rows), whole.read(rows)
+    assert np.array_equal(read.present, thinned.present[rows]) and read.ids == plain.ids
+    for modality in Modality:
+        kept = read.present[:, modality.index]
+        images, originals = getattr(read, modality.value), getattr(plain, modality.value)
+        assert not images[~kept].any() and np.array_equal(images[kept], originals[kept])
+    with pytest.raises(ValueError, match="no other modality than depth"):
+        RandomlyMissing(without(whole, [0], [Modality.RGB, Modality.INFRARED]), (Modality.DEPTH,), rate=0.7, seed=3)
+
+
+def test_a_run_is_tested_with_modalities_missing_at_random_if_asked(tmp_path):
+    once = {"steps": 1}
+    plain = small_run(tmp_path / "plain", "fusion", training=once)
+    folder = small_run(tmp_path / "random", "fusion", training=once, data={"random_missing": True})
+    extra = {score_file("W", missing, at_random=True) for missing in TEST_MISSING if missing}
+    names = {path.name for path in (plain / "scores").iterdir()}
+    assert {path.name for path in (folder / "scores").iterdir()} == names | extra
+    for name in names:
+        assert (plain / "scores" / name).read_bytes() == (folder / "scores" / name).read_bytes()
+    full, never, mixed = (
+        read_scores(folder / "scores" / name).scores
+        for name in ("test_W.csv.gz", "test_W_without_depth.csv.gz", "test_W_without_depth_at_random.csv.gz")
+    )
+    as_one = np.isclose(mixed, full) | np.isclose(mixed, never)
+    assert as_one.all() and not np.allclose(mixed, full) and not np.allclose(mixed, never)
+    assert "test_W_without_depth_at_random" in json.loads((folder / "result.json").read_text())["metrics"]
 
 
 def test_inverted_validation_labels_are_warned_of():

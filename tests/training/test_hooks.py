@@ -13,7 +13,7 @@ from mmdg_lite.models import builder
 from mmdg_lite.models.multimodal import MultimodalModel, stack_images
 from mmdg_lite.models.outputs import Output
 from mmdg_lite.plots import training
-from mmdg_lite.plots.curves import training_balance
+from mmdg_lite.plots.run import learning
 from mmdg_lite.results.collect import collect, read_history
 from mmdg_lite.results.dynamics import dynamics
 from mmdg_lite.runs import methods
@@ -144,7 +144,7 @@ def test_a_whole_run_is_tested_scored_and_drawn_like_any_other(tmp_path):
     assert run.finished and (run.scores / "validation.csv.gz").is_file()
     history = read_history(tmp_path)
     assert history["loss_total"].notna().all() and history["loss_depth"].isna().all()
-    assert len(training_balance(history).axes) == 2  # losses and certainty; the other columns are empty
+    assert len(learning(tmp_path).axes) == 2  # losses and certainty; the other columns are empty
     assert "conflict rate not recorded" in training.words({"hooked": history})
     training.picture({"hooked": history}, window=2)
     [row] = dynamics(collect(tmp_path)).to_dict("records")
