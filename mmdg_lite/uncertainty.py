@@ -221,7 +221,7 @@ class SeededDropout(nn.Dropout):
     Args:
         p: probability of dropping, in training.
 
-    A `draws.BatchGenerator` may serve a part of a batch, if the input is ... x B x N x d.
+    A `draws.BatchGenerator` may serve a part of a batch, if the input is ... x B x N x d or B x d.
     """
 
     def __init__(self, p: float) -> None:
@@ -235,7 +235,8 @@ class SeededDropout(nn.Dropout):
         if not self.training or self.p == 0:
             return x
         single = x.new_empty((), dtype=torch.float32)  # the same masks whatever the precision
-        kept = uniform(x.shape, like=single, generator=self.generator) >= self.p
+        shape = x.shape if x.ndim > 2 else (len(x), 1, *x.shape[1:])  # B x d is B x 1 x d
+        kept = uniform(shape, like=single, generator=self.generator).view(x.shape) >= self.p
         return x * kept.to(x.dtype) / (1 - self.p)
 
 

@@ -47,7 +47,9 @@ def test_notebooks_and_runs_are_made_in_order_and_introductions_once(calls, tmp_
     assert calls["executed"] == [*INTRODUCTION, TABLES_NOTEBOOK, TABLES_NOTEBOOK]
     assert [len(names) for names in calls["planned"]] == [12, 12]
     assert all("/seed3" in name for name in calls["planned"][0])
-    assert sorted(path.name for path in (out / "notebooks").iterdir()) == sorted([*INTRODUCTION, TABLES_NOTEBOOK])
+    made = sorted(path.name for path in (out / "notebooks").glob("*.ipynb"))
+    assert made == sorted([*INTRODUCTION, TABLES_NOTEBOOK])
+    assert all((out / "notebooks" / name).with_suffix(".log").is_file() for name in made)
 
 
 def test_failures_are_told_on_one_screen_and_no_table_is_made(calls, tmp_path):

@@ -120,7 +120,7 @@ def test_study_is_resumed_and_read(tmp_path, monkeypatch: pytest.MonkeyPatch) ->
     found = study.read(tmp_path)
     assert len(study.regions(found)) == 2
     assert study.errors(found).loc["shipped", "random order"] == 25
-    with pytest.raises(FileNotFoundError, match="uncertainty_study"):
+    with pytest.raises(FileNotFoundError, match="uncertainty-study"):
         study.read(tmp_path / "none")
 
 
