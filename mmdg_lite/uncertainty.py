@@ -221,7 +221,8 @@ class SeededDropout(nn.Dropout):
     Args:
         p: probability of dropping, in training.
 
-    A `draws.BatchGenerator` may serve a part of a batch, if the input is ... x B x N x d or B x d.
+    A `draws.BatchGenerator` may serve a part of a batch, if the input is ... x B x N x d; masks of B x d
+    are drawn as they come, since a loss may take some samples only.
     """
 
     def __init__(self, p: float) -> None:
@@ -235,8 +236,12 @@ class SeededDropout(nn.Dropout):
         if not self.training or self.p == 0:
             return x
         single = x.new_empty((), dtype=torch.float32)  # the same masks whatever the precision
-        shape = x.shape if x.ndim > 2 else (len(x), 1, *x.shape[1:])  # B x d is B x 1 x d
-        kept = uniform(shape, like=single, generator=self.generator).view(x.shape) >= self.p
+        if x.ndim > 2:
+            drawn = uniform(x.shape, like=single, generator=self.generator)
+        else:
+            device = x.device if self.generator is None else self.generator.device
+            drawn = torch.rand(x.shape, generator=self.generator, device=device).to(x.device)
+        kept = drawn >= self.p
         return x * kept.to(x.dtype) / (1 - self.p)
 
 
