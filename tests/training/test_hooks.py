@@ -139,6 +139,7 @@ def test_without_weight_the_head_s_loss_leaves_the_total(tmp_path, monkeypatch):
     assert seen and '"loss_total": 7.0' in trainer.log.path.read_text()
 
 
+@pytest.mark.filterwarnings("ignore:the validation AUC is")  # two steps teach little
 def test_a_whole_run_is_tested_scored_and_drawn_like_any_other(tmp_path):
     run = RunFolder(small_run(tmp_path, "hooked"))
     assert run.finished and (run.scores / "validation.csv.gz").is_file()
