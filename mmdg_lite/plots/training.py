@@ -70,7 +70,7 @@ def picture(
         title: what the figure shows.
 
     Raises:
-        ValueError: no run, more than three, or a window below 1.
+        ValueError: no run, more than three, a window below 1, or panels that no run has numbers for.
     """
     if not histories:
         raise ValueError("choose at least one run")
@@ -79,6 +79,8 @@ def picture(
     if window < 1:
         raise ValueError(f"the window is {window}: choose 1 logged step or more")
     shown = [PANELS[name] for name in panels if any(_recorded(h, PANELS[name].prefix) for h in histories.values())]
+    if not shown:
+        raise ValueError(f"these runs recorded nothing of {', '.join(panels)}; choose other panels")
     heights = [panel.height for panel in shown]
     figure = new_figure((9.4, 1.1 + 0.95 * sum(heights)))
     figure.set_layout_engine("none")

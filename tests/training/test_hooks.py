@@ -146,8 +146,10 @@ def test_a_whole_run_is_tested_scored_and_drawn_like_any_other(tmp_path):
     history = read_history(tmp_path)
     assert history["loss_total"].notna().all() and history["loss_depth"].isna().all()
     assert len(learning(tmp_path).axes) == 2  # losses and certainty; the other columns are empty
-    assert "conflict rate not recorded" in training.words({"hooked": history})
-    training.picture({"hooked": history}, window=2)
+    assert "no losses of single modalities" in training.description({"hooked": history})
+    assert len(training.picture({"hooked": history}, window=2, panels=("loss", "average")).axes) == 1
+    with pytest.raises(ValueError, match="recorded nothing"):
+        training.picture({"hooked": history}, panels=("average",))
     [row] = dynamics(collect(tmp_path)).to_dict("records")
     assert row["runs"] == 1 and isnan(row["imbalance"]) and isnan(row["loss depth, end"])
 
