@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pandas as pd
 from mmdg_lite.data.protocols import PROTOCOLS
 from mmdg_lite.reproduce.dask import on_dask
 from mmdg_lite.reproduce.execution import Outcome, PlannedRun, execute_run
+from mmdg_lite.reproduce.notebooks import temporary_environment
 from mmdg_lite.reproduce.progress import ProgressTable, RunTimes
 from mmdg_lite.runs.config import configure
 from mmdg_lite.runs.folder import RunFolder
@@ -143,21 +143,6 @@ def worker_environment(workers: int) -> dict[str, str]:
 
 
 def _one_by_one(runs: Sequence[PlannedRun], notebook: Path) -> Iterator[Outcome]:
-    with _environment(worker_environment(1)):
+    with temporary_environment(worker_environment(1)):
         for run in runs:
             yield execute_run(run, notebook)
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """While it lasts, these are the environment's values."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

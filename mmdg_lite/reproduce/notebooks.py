@@ -37,14 +37,10 @@ class NotebookFailed(RuntimeError):
 
 
 @contextmanager
-def own_kernel() -> Iterator[None]:
-    """While it lasts, the kernel called python3 is the one of the running interpreter's own environment.
-
-    Kernels that a user has registered elsewhere under the same name, and JUPYTER_PATH, would otherwise win.
-    """
-    wanted = {"JUPYTER_PATH": str(Path(sys.prefix) / "share" / "jupyter"), "JUPYTER_PREFER_ENV_PATH": "1"}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+def temporary_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """While it lasts, these are the environment's values."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
@@ -53,6 +49,17 @@ def own_kernel() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def own_kernel() -> Iterator[None]:
+    """While it lasts, the kernel called python3 is the one of the running interpreter's own environment.
+
+    Kernels that a user has registered elsewhere under the same name, and JUPYTER_PATH, would otherwise win.
+    """
+    wanted = {"JUPYTER_PATH": str(Path(sys.prefix) / "share" / "jupyter"), "JUPYTER_PREFER_ENV_PATH": "1"}
+    with temporary_environment(wanted):
+        yield
 
 
 def kernel_manager_with_log(path: Path) -> type[Any]:
