@@ -50,7 +50,7 @@ class Converted:
             return None
 
     def intact(self, folder: Path) -> bool:
-        """Whether all its images are on disk with the checksums they were written with."""
+        """True if all its images are on disk with the checksums they were written with."""
         return all(image_problem(folder, self.row, modality) is None for modality in MODALITIES)
 
 

@@ -43,7 +43,7 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether every listed sample was converted."""
+        """True if every listed sample was converted."""
         return not self.failures
 
     def as_dict(self) -> dict[str, Any]:

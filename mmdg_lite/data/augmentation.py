@@ -59,7 +59,7 @@ class Augmentation:
             raise ValueError(f"augmentation: gamma is a range of positive exponents, got {self.gamma}")
 
     def jitters(self, modality: Modality) -> bool:
-        """Whether offset and gamma apply to this modality."""
+        """True if offset and gamma apply to this modality."""
         return bool(getattr(self, f"jitter_{modality.value}"))
 
 

@@ -60,7 +60,7 @@ class Deployment:
 
     @property
     def inside(self) -> bool:
-        """Whether the tiny CLIP's pre-training may have met these sensors: no knob lies outside of its usual range."""
+        """True if the tiny CLIP's pre-training may have met these sensors: no knob lies outside of its usual range."""
         return not self.outside
 
 

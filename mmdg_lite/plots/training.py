@@ -146,7 +146,7 @@ def _column(history: pd.DataFrame, name: str) -> pd.Series:
 
 
 def _recorded(history: pd.DataFrame, prefix: str) -> bool:
-    """Whether any column that begins so has a value."""
+    """True if any column that begins so has a value."""
     return bool(history.filter(regex=f"^{prefix}").notna().any(axis=None))
 
 

@@ -80,7 +80,7 @@ def balancing_weights(grams: Mapping[int, Tensor], rule: str, moment: Moment) ->
 
 
 def needs_losses(rule: str) -> bool:
-    """Whether a rule looks at `Moment.losses`; fetching them from the device costs time, and most rules do not."""
+    """True if a rule looks at `Moment.losses`; fetching them from the device costs time, and most rules do not."""
     return rule not in RULES and rule not in AGGREGATORS
 
 

@@ -49,7 +49,7 @@ class Effect:
 
 
 def is_raised(cosines: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether a small step against a direction raises a loss, from its cosines with the loss's gradients."""
+    """True if a small step against a direction raises a loss, from its cosines with the loss's gradients."""
     return cosines < -ZERO
 
 

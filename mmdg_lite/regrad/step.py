@@ -155,7 +155,7 @@ class ReGrad:
 
     @property
     def takes_apart(self) -> bool:
-        """Whether the rule needs the losses' gradients one by one."""
+        """True if the rule needs the losses' gradients one by one."""
         return self.rule != "none" or self.watch is not None
 
     def apply(

@@ -51,7 +51,7 @@ class RunTimes:
         return median(seconds) + (median(p6) if p6 else 0.0)
 
     def knows_p6(self, run: PlannedRun) -> bool:
-        """Whether it is known how long the lists of protocol P6 take that this run is tested on, if it is."""
+        """True if it is known how long the lists of protocol P6 take that this run is tested on, if it is."""
         return not run.config.deployments or (run.config.profile, _on_cuda(run.config.device)) in self._p6_seconds
 
     def add(self, run: PlannedRun) -> None:

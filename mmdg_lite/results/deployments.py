@@ -196,7 +196,7 @@ class Estimate:
 
     @property
     def decided(self) -> bool:
-        """Whether there is a difference, after adjusting for the number of contrasts."""
+        """True if there is a difference, after adjusting for the number of contrasts."""
         return self.p_value < 1 - LEVEL
 
 

@@ -151,7 +151,7 @@ class RunConfig:
 
     @property
     def deployments(self) -> bool:
-        """Whether the run is tested on the deployments and reliability curves of protocol P6."""
+        """True if the run is tested on the deployments and reliability curves of protocol P6."""
         return self.data.deployments or (self.domains.deployments and self.data.root is None)
 
     @property

@@ -38,7 +38,7 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the run is complete: its result is written last."""
+        """True if the run is complete: its result is written last."""
         return self.result.is_file()
 
     def read_config(self) -> RunConfig:

@@ -35,7 +35,7 @@ def started() -> int:
 
 
 def speaks() -> bool:
-    """Whether this process prints for all that torchrun started."""
+    """True if this process prints for all that torchrun started."""
     return started() == 1 or os.environ.get("RANK", "0") == "0"
 
 
@@ -110,7 +110,7 @@ def sum_in_place(values: Tensor) -> Tensor:
 
 
 def any_rank(asked: bool, device: torch.device) -> bool:
-    """Whether it is so on one rank at least; the same answer everywhere."""
+    """True if it is so on one rank at least; the same answer everywhere."""
     return bool(sum_in_place(torch.tensor(int(asked), device=device)))
 
 

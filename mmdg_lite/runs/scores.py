@@ -174,7 +174,7 @@ P6), and of a target domain with a fault of one modality (P6)."""
 
 
 def of_p6(match: re.Match[str]) -> bool:
-    """Whether a name that `TEST` matches is of one of the lists that protocol P6 adds."""
+    """True if a name that `TEST` matches is of one of the lists that protocol P6 adds."""
     return match["deployment"] is not None or match["faulty"] is not None
 
 

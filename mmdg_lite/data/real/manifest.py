@@ -95,7 +95,7 @@ COLUMNS = (
 
 
 def is_plain_name(text: str) -> bool:
-    """Whether a text can be an id, a species or a subject: not empty, and made of NAME_CHARACTERS alone."""
+    """True if a text can be an id, a species or a subject: not empty, and made of NAME_CHARACTERS alone."""
     return _NAME.fullmatch(text) is not None
 
 
