@@ -38,8 +38,9 @@ def plan(
     P1, P2 and P6 share their runs: every run is tested with modalities missing too, and with P6 asked for, or in the
     full profile on synthetic data, on P6's deployments and reliability curves. P4 on synthetic data covers all
     domains, on real data those that have the species. `methods`: names of methods, or of groups of them
-    (`methods.GROUPS`). `settings`: names such as "CPS->W"; None plans every setting of the protocols. `changes`: settings of the profile to change in every run, by part ("data", "model",
-    "training") and name. `plugins`: files of the user's own that are loaded first.
+    (`methods.GROUPS`). `settings`: names such as "CPS->W"; None plans every setting of the protocols. `changes`: fields
+    of the profile to change in every run, by part ("data", "model", "training") and name. `plugins`: files of the
+    user's own that are loaded first.
 
     Raises:
         ValueError: an unknown profile, protocol, method or setting of a protocol (naming those there are), an unknown

@@ -87,7 +87,8 @@ def test_the_table_counts_every_state_and_shows_steps(planned, capsys):
     fusion = [run for run in planned if run.config.method == "fusion"]
     finish(fusion[0], 100)
     write_json(fusion[1].folder / CURRENT, {"worker": "here:1", "started": time.time() + 1})
-    (fusion[1].folder / "metrics.jsonl").write_text('{"step": 1}\n{"step": 25}\n{"step": 3')
+    log = ['{"step": 1}', '{"event": "validation", "step": 20, "eer": 0.3125}', '{"step": 25}', '{"step": 3']
+    (fusion[1].folder / "metrics.jsonl").write_text("\n".join(log))
     write_json(planned[1].folder / CURRENT, {"worker": "gone:1", "started": 0.0})  # left by a grid that was killed
     outcomes = [
         Outcome(name=fusion[2].config.name, seconds=3.0, error="broken"),
@@ -97,14 +98,20 @@ def test_the_table_counts_every_state_and_shows_steps(planned, capsys):
     assert lines[0].split() == ["method", "waiting", "running", "finished", "failed"]
     assert lines[1].split() == ["P1", "fusion", "1", "1", "1", "1"]
     assert lines[2].split() == ["P1", "mmdg++", "4", "0", "0", "0"]
-    assert lines[3].strip() == f"{fusion[1].config.name}: step 25 of 60"
+    assert lines[3].strip() == f"{fusion[1].config.name}: step 25 of 60, validation EER in %: 31.2"
     assert lines[-1].endswith("unknown time left")
     table.show(outcomes)
     printed = capsys.readouterr().out.splitlines()  # not a terminal: a line per outcome
-    assert printed[0] == f"FAILED {fusion[2].config.name} (3 s); 1 of 8 runs finished"
-    assert printed[1].startswith(f"done {fusion[0].config.name} (2 min)")
+    assert printed[0] == f"{fusion[1].config.name}: step 20 of 60, validation EER 31.2 %"
+    assert printed[1] == f"FAILED {fusion[2].config.name} (3 s); 1 of 8 runs finished"
+    assert printed[2].startswith(f"done {fusion[0].config.name} (2 min)")
     table.show(outcomes)
     assert capsys.readouterr().out == ""
+    log[-1] = '{"event": "validation", "step": 40, "eer": 0.25}'
+    (fusion[1].folder / "metrics.jsonl").write_text("\n".join([*log, ""]))
+    table.show(outcomes)
+    assert capsys.readouterr().out == f"{fusion[1].config.name}: step 40 of 60, validation EER 25.0 %\n"
+    assert table.lines(outcomes)[3].endswith("step 40 of 60, validation EER in %: 31.2 25.0")
     assert table.times.expected(fusion[3]) == 100
 
 
