@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -38,8 +37,9 @@ class RunTimes:
         return times
 
     def expected(self, run: PlannedRun) -> float | None:
-        """Median seconds of the recorded runs like this one; None where there is none.
+        """Least seconds of the recorded runs like this one; None where there is none.
 
+        Whatever else a machine did meanwhile can only have added to them.
         A run that is tested on protocol P6 takes as long as one that is not, and what P6 took in any run of the
         profile; without such a run, P6 counts as nothing, and `knows_p6` says so.
         """
@@ -48,7 +48,7 @@ class RunTimes:
         if not seconds:
             return None
         p6 = self._p6_seconds.get((run.config.profile, on_cuda), []) if run.config.deployments else []
-        return median(seconds) + (median(p6) if p6 else 0.0)
+        return min(seconds) + min(p6, default=0.0)
 
     def knows_p6(self, run: PlannedRun) -> bool:
         """True if it is known how long the lists of protocol P6 take that this run is tested on, if it is."""
