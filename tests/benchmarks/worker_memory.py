@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+from mmdg_lite.results.table_text import grid
 from tests.benchmarks.engine import RESULTS
 from tests.support.sections import write_section
 
@@ -104,7 +105,7 @@ def main() -> None:
     text = (
         f"MMDG++ with the tiny CLIP, batch 24, in the full profile; {platform.processor() or platform.machine()}, "
         "seconds of the process's own time. Samples are read from the cache that all workers share. Written by "
-        f"`python -m tests.benchmarks.worker_memory`.\n\n{table.to_markdown(index=False)}\n"
+        f"`python -m tests.benchmarks.worker_memory`.\n\n{grid(table)}\n"
     )
     write_section(RESULTS, SECTION, text)
     print(text)
