@@ -13,9 +13,9 @@ from mmdg_lite.inference.crop import MARGIN
 from mmdg_lite.inference.judge import Judge
 from mmdg_lite.inference.pictures import Decoding, Source, decode_pictures
 from mmdg_lite.inference.predict import LIVE, SPOOF, Prediction, judge_prepared, prepare
+from mmdg_lite.inference.samples import pictures_of_folder
 from mmdg_lite.modality import MODALITIES, Modality
 
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 SMOOTHING = 5
 """Frames of the moving mean."""
 
@@ -113,7 +113,7 @@ def _frames(path: Path, modality: Modality) -> Iterator[Source]:
 
 def numbered_frames(folder: Path) -> list[Path]:
     """Pictures of a folder in the order of the last number in their names. Raises `ValueError` for a name without."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.casefold() in PICTURES)
+    found = pictures_of_folder(folder)
     numbers = {path: re.findall(r"\d+", path.stem) for path in found}
     if nameless := [path for path, digits in numbers.items() if not digits]:
         raise ValueError(f"{nameless[0]}: a frame needs a number in its name")
