@@ -18,9 +18,9 @@ FEATURES = ("mean", "deviation", "black", "white", "detail", "relief", "prominen
 pixels of 250 and above. detail: mean absolute difference of horizontal neighbours. relief: mean of the centre, a
 quarter of the picture wide and high, minus mean of the ring around it, half as wide and high as the picture, without
 pixels that are 0; 0 where less than half of either is seen. A nose is nearer than cheeks, so depth has a positive one
-where near is bright. prominence: the same of the middle half and of the border, an eighth of the picture wide; 0 where
-less than a tenth of either is seen. A face is nearer than what is behind it. redness: mean of red minus blue in centre and ring, 0 for one channel. levels: number of distinct
-values of the first channel."""
+where near is bright. prominence: the same of the middle half of the picture and of its border, an eighth wide; 0 where
+less than a tenth of either is seen. A face is nearer than what is behind it. redness: mean of red minus blue in centre
+and ring, 0 for one channel. levels: number of distinct values of the first channel."""
 
 CLOUD = ("mean", "deviation", "black", "white", "detail", "relief", "redness")
 """Features whose joint distribution tells one sensor from another."""
@@ -173,7 +173,7 @@ def _relief(
     *,
     least: float,
 ) -> NDArray[np.float64]:
-    """Mean of the seen pixels inside minus that outside, B x H x W to B; 0 where less than a share of either is seen."""
+    """Mean of the seen pixels inside minus that outside, B x H x W to B; 0 where less than `least` of one is seen."""
     means, enough = [], np.ones(len(grey), dtype=bool)
     for window in (inner, outer):
         chosen = seen & window

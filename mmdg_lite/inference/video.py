@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,10 @@ from mmdg_lite.modality import MODALITIES, Modality
 
 SMOOTHING = 5
 """Frames of the moving mean."""
+EIGHT_BITS = (
+    "depth of a video file has 8 bits, taken as grey values with near bright; for distances give a folder of numbered "
+    "frames, which keep their 16 bits"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +59,9 @@ def predict_clip(
     """Decide whether a clip shows a live face.
 
     Args:
-        rgb, depth, infrared: per modality a video file, or a folder of numbered frames; at least one. The first frame
-            of one belongs to the first of the others; the clip ends with the shortest.
+        rgb, depth, infrared: per modality a video file, which is read with 8 bits, or a folder of numbered frames of
+            any bit depth; at least one. The first frame of one belongs to the first of the others; the clip ends with
+            the shortest.
         judge: the model, see `judge.open_judge`.
         every: look at every so many frames.
         window: frames of the moving mean.
@@ -73,10 +78,16 @@ def predict_clip(
     if not given:
         raise ValueError("at least one clip is needed: rgb, depth or infrared")
     name = str(next(iter(given.values())))
+    film = given.get(Modality.DEPTH)
+    film = film if film is not None and film.is_file() else None
+    if film is not None and decoding is not None and decoding.depth_range is not None:
+        raise ValueError(f"{film}: a range of depth was given, but {EIGHT_BITS}")
 
     def samples() -> Iterator[Any]:
         for number, pictures in islice(enumerate(_together(given)), 0, None, every):
             decoded = decode_pictures(pictures, decoding=decoding)
+            if film is not None:
+                decoded = replace(decoded, notes=(*decoded.notes, (Modality.DEPTH, EIGHT_BITS)))
             yield prepare(decoded, judge, name=f"{name}#{number:05d}", crop=crop, margin=margin)
 
     frames = tuple(judge_prepared(samples(), judge))

@@ -95,6 +95,7 @@ def test_onnx_scores_as_the_model_and_carries_its_threshold(options, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_vit_b_16_of_random_weights(tmp_path):
     pytest.importorskip("onnxscript")
     judge = small_judge(size=224, clip="ViT-B-16")
