@@ -2,6 +2,7 @@
 
 import fnmatch
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -52,16 +53,24 @@ def test_every_entry_of_the_contents_is_a_page(pages):
 
 
 def test_notebooks_and_diagrams_are_the_committed_ones(collected):
-    for pattern in ("notebooks/*.ipynb", "figures/diagrams/*.svg"):
-        for path in ROOT.glob(pattern):
-            assert (collected / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
+    for path in ROOT.glob("figures/diagrams/*.svg"):
+        assert (collected / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
+    for path in ROOT.glob("notebooks/*.ipynb"):
+        made, committed = (json.loads(p.read_text("utf-8")) for p in (collected / path.relative_to(ROOT), path))
+        pairs = [pair for pair in zip(made["cells"], committed["cells"], strict=True) if pair[0] != pair[1]]
+        assert all(cell["cell_type"] == "markdown" for pair in pairs for cell in pair)  # links, nothing else
 
 
-def test_links_to_folders_become_words_and_other_links_stay(build, tmp_path):
+def test_links_are_such_that_the_site_can_follow_them(build, tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "a.md").touch()
-    text = "[runs](runs) and [a](a.md#b), [web](https://example.org), ![picture](runs), [down](#runs)"
-    assert build.without_links_to_folders(text, tmp_path) == text.replace("[runs](runs)", "runs", 1)
+    text = "[runs](runs) and [a](a.md#b), [web](https://example.org), ![picture](runs), [down](#Where:-to-Start)"
+    expected = "runs and [a](a.md#b), [web](https://example.org), ![picture](runs), [down](#where-to-start)"
+    assert build.for_the_site(text, tmp_path) == expected
+
+
+def test_files_that_pages_link_to_are_part_of_the_site(collected):
+    assert (collected / "mmdg_lite" / "minimal.py").read_bytes() == (ROOT / "mmdg_lite" / "minimal.py").read_bytes()
 
 
 def test_notebooks_are_not_executed():
