@@ -17,8 +17,11 @@ def validations(run: str | Path) -> pd.DataFrame:
     """The validation lines of a run, with a column `kept` that is true for the candidate whose parameters tested.
 
     Trained methods keep the lowest EER, ties broken by cross-entropy; the linear probe the lowest cross-entropy.
+    Raises ValueError, naming the file, for a log without validations, or a damaged one.
     """
     looks = read_history(run, event="validation")
+    if looks.empty:
+        raise ValueError(f"{Path(run) / 'metrics.jsonl'} holds no validation; restore the file, or run again")
     order = ["loss"] if "strength" in looks else ["eer", "loss"]
     best = looks.sort_values(order, kind="stable").index[0]
     return looks.assign(kept=looks.index == best)

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from mmdg_lite.configuration import write_bytes
+from mmdg_lite.configuration import parse_json, write_bytes
 from mmdg_lite.models.clip_weights import CheckpointError, foreign_content, safetensors_bytes
 
 __all__ = [
@@ -81,7 +81,7 @@ def read_checkpoint(
     if CHECKSUM not in metadata and checksum_required:
         raise CheckpointError(f"{path} has no checksum: an earlier version wrote it; delete it and start again")
     try:
-        values = json.loads(metadata["values"])
+        values = parse_json(metadata["values"])
     except (KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} has no readable values in its header ({error!r})") from error
     if not isinstance(values, dict):

@@ -106,6 +106,8 @@ class RunFolder:
         """Write what the run is made with; what another process began it with is kept, and the rest told apart."""
         first = read_values(self.environment) if self.environment.is_file() else now
         later = first.pop(LATER, [])
+        if not isinstance(later, list):
+            raise ConfigurationError(f"{self.environment}: {LATER} must be a list; restore the file, or delete it")
         if now not in (first, *later):
             later.append(now)
         write_json(self.environment, first | ({LATER: later} if later else {}))

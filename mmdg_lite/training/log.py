@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mmdg_lite.configuration import write_bytes, write_text
+from mmdg_lite.configuration import parse_json, write_bytes, write_text
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.regrad.step import Report
 from mmdg_lite.runs.ranks import rank
@@ -49,7 +49,7 @@ class TrainingLog:
             if not line.endswith(b"\n"):
                 break
             try:
-                of = json.loads(line)["step"]
+                of = parse_json(line)["step"]
                 if type(of) is not int:
                     raise TypeError(f"step is {of!r}")
             except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -7,10 +7,9 @@ from typing import Any
 
 from mmdg_lite.configuration import write_json
 from mmdg_lite.data.dataset import FaceDataset, live_and_species
-from mmdg_lite.models.builder import build
-from mmdg_lite.runs.checkpoints import read_checkpoint
 from mmdg_lite.runs.config import DataConfig, RunConfig, resolve_device
 from mmdg_lite.runs.folder import RunFolder, read_threshold
+from mmdg_lite.runs.kept_model import kept_model
 from mmdg_lite.runs.scores import Pattern
 from mmdg_lite.runs.setting_data import check_classes, load_domain
 from mmdg_lite.training.evaluation import Scorer, Scores, model_scorer, score, target_tests
@@ -114,9 +113,8 @@ def _kept_model(folder: RunFolder, device: str) -> tuple[Scorer, RunConfig]:
         raise ValueError(f"{folder.path} has no model.safetensors: its method is fitted anew by every run, not kept")
     config = folder.read_config()
     where = resolve_device(device)
-    model = build(config.model)
-    model.load_trainable_state_dict(read_checkpoint(folder.model).tensors)
-    return model_scorer(model.to(where), where, precision=config.training.precision), config
+    model = kept_model(config, folder.model, source=folder.config, device=where)
+    return model_scorer(model, where, precision=config.training.precision), config
 
 
 def _data(data: DataConfig, *, data_root: str | Path | None, samples: int | None, seed: int | None) -> DataConfig:
