@@ -62,6 +62,8 @@ def fuzz(reader: Reader, cases: int, seed: int) -> Outcomes:
     """Outcomes of mutated files, drawn from a seed."""
     rng = np.random.default_rng(seed)
     found = Outcomes()
+    if not cases:
+        return found
     whole = {case.path: case.content for case in reversed(reader.cases)}
     originals = []
     with warnings.catch_warnings():

@@ -42,22 +42,20 @@ from tests.support.fuzz.reader import Case, Reader
 from tests.support.fuzz.tensors import mutated_checkpoint
 from tests.support.small_runs import SIZE, small_config, small_data, small_run
 
-METHOD = "mmdg++"
 
-
-def run_readers(folder: Path) -> dict[str, Reader]:
-    """The readers of runs, with their files below a folder."""
-    run = RunFolder(small_run(folder / "runs" / "run", METHOD))
+def run_readers(folder: Path, *, method: str = "mmdg++") -> dict[str, Reader]:
+    """The readers of runs, with their files, of a run of this method, below a folder."""
+    run = RunFolder(small_run(folder / "runs" / "run", method))
     packed = folder / "archive"
     archive(folder / "runs", packed)
-    return _parts(run) | _checkpoints(run) | _logs(run) | _scores(run, packed) | _whole(run, packed)
+    return _parts(run, method) | _checkpoints(run, method) | _logs(run) | _scores(run, packed) | _whole(run, packed)
 
 
 def _one(path: Path, mutation: Mutation = mutated_bytes) -> tuple[Case, ...]:
     return (Case(path, path.read_bytes(), mutation),)
 
 
-def _parts(run: RunFolder) -> dict[str, Reader]:
+def _parts(run: RunFolder, method: str) -> dict[str, Reader]:
     """The JSON files of a run, one by one."""
     described = json.loads(run.data.read_text())
 
@@ -66,7 +64,7 @@ def _parts(run: RunFolder) -> dict[str, Reader]:
         return run.data.read_bytes()
 
     def noted_environment() -> Any:
-        with run.claimed(small_config(METHOD)):
+        with run.claimed(small_config(method)):
             return json.loads(run.environment.read_text())
 
     def result() -> Any:
@@ -103,9 +101,9 @@ def _parts(run: RunFolder) -> dict[str, Reader]:
     }
 
 
-def _checkpoints(run: RunFolder) -> dict[str, Reader]:
+def _checkpoints(run: RunFolder, method: str) -> dict[str, Reader]:
     """Parameters, and the state that a training goes on from."""
-    config = small_config(METHOD)
+    config = small_config(method)
     data = small_data(config)
 
     def model() -> Any:
