@@ -301,3 +301,26 @@ def test_every_setting_can_name_a_folder():
     for protocol in PROTOCOLS.values():
         for setting in protocol:
             check_path_name(setting_folder(setting), what="setting")
+
+
+@pytest.mark.parametrize("text", ['{"resumed_with": 3}', '{"resumed_with": {}}', '{"threads": 1e400}', "[]"])
+def test_a_damaged_environment_is_named(tmp_path, text):
+    run = RunFolder(tmp_path)
+    run.environment.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"environment\.json"), run.claimed(configure("quick")):
+        pass
+
+
+@pytest.mark.parametrize(
+    "part, name, value",
+    [
+        ("data", "size", 1025),
+        ("data", "test_samples", 2**20 + 1),
+        ("data", "train_samples", 10**30),
+        ("data", "workers", 257),
+        ("data", "seed", 2**63),
+    ],
+)
+def test_settings_that_no_machine_holds_are_refused(part, name, value):
+    with pytest.raises(ValueError, match=rf"{part}\.{name} must be at most"):
+        configure("quick", **{part: {name: value}})
