@@ -158,6 +158,8 @@ def load_optimiser_tensors(
         moment = parameters[place].detach()
         moments = {"exp_avg": moment, "exp_avg_sq": moment, "step": torch.tensor(0.0)}
         check_form(entries, moments if has_moments else {}, what=f"optimiser state of parameter {place}")
+        if any((entries[name] < 0).any() for name in ("exp_avg_sq", "step") if name in entries):
+            raise ValueError(f"optimiser state of parameter {place}: a square, or the number of steps, is negative")
     optimiser.load_state_dict({"state": state, "param_groups": current["param_groups"]})
 
 

@@ -57,6 +57,12 @@ class RunFolder:
         check_recorded(recorded, where=where)
         return from_dict(RunConfig, values, where=where)
 
+    def check_inside(self, folder: Path) -> None:
+        """Raise `RuntimeError` if a folder of this run is a link to elsewhere: folders come from anyone, and what is
+        written into this one must not replace files at another place."""
+        if not folder.resolve().is_relative_to(self.path.resolve()):
+            raise RuntimeError(f"{folder} links to {folder.resolve()}, outside of the run's folder; remove the link")
+
     def check(self, config: RunConfig) -> None:
         """Raises `RuntimeError`, naming what differs, if the folder holds a run of another configuration."""
         if not self.config.is_file():
@@ -77,9 +83,11 @@ class RunFolder:
         `device`: what the run computes on, for the record; None: what `config.device` stands for.
 
         Raises:
-            RuntimeError: another process holds it, or it belongs to another configuration (naming what differs).
+            RuntimeError: another process holds it, it belongs to another configuration (naming what differs), or its
+                folder of scores is a link to elsewhere.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        self.check_inside(self.scores)
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)

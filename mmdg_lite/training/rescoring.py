@@ -46,6 +46,7 @@ def evaluate(
         ValueError: the run is unfinished, or of a method that keeps no model (the linear probe).
         FileNotFoundError: a domain has no converted data.
         ValueError: a domain's test list without live faces, or without attacks.
+        RuntimeError: without `out`, the folder inside the run's is a link to elsewhere.
     """
     folder = RunFolder(run)
     scorer, config = _kept_model(folder, device)
@@ -53,6 +54,8 @@ def evaluate(
     data = _data(config.data, data_root=data_root, samples=samples, seed=data_seed)
     left_out = config.domains.left_out_species
     target = Path(out) if out is not None else folder.path / "evaluation"
+    if out is None:
+        folder.check_inside(target / "scores")
     metrics = {}
     for letter in domains or config.domains.targets:
         dataset = load_domain(data, letter, "test")
@@ -91,9 +94,11 @@ def add_p6(run: str | Path, *, device: str = "auto", cache: str | None = None, p
 
     Raises:
         ValueError: the run is unfinished, of a method that keeps no model (the linear probe), or of real data.
+        RuntimeError: the run's folder of scores is a link to elsewhere.
     """
     folder = RunFolder(run)
     scorer, config = _kept_model(folder, device)
+    folder.check_inside(folder.scores)
     changed = replace(config, data=replace(config.data, deployments=True, cache=cache))
 
     def scored(dataset: FaceDataset, missing: Pattern) -> Scores:

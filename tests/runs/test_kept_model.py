@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from mmdg_lite.configuration import ConfigurationError
 from mmdg_lite.inference.judge import open_judge
 from mmdg_lite.runs.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
-from mmdg_lite.training.rescoring import evaluate
+from mmdg_lite.training.rescoring import add_p6, evaluate
 from tests.support.small_runs import small_run
 
 
@@ -76,6 +77,25 @@ def test_a_configuration_that_makes_no_model_is_refused_by_its_file_s_name(run, 
     for door in doors(run, tmp_path / "out"):
         with pytest.raises(ConfigurationError, match=r"config\.json"):
             door()
+
+
+@pytest.mark.parametrize("inner", ["evaluation", "evaluation/scores", "scores"])
+def test_nothing_is_written_through_links_in_a_run_folder(run, tmp_path, inner):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = run / inner
+    shutil.rmtree(link, ignore_errors=True)
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(elsewhere)
+    call = partial(add_p6, run) if inner == "scores" else partial(evaluate, run)
+    with pytest.raises(RuntimeError, match=rf"{inner.partition('/')[0]}.* links to .*elsewhere"):
+        call(progress=False)
+    assert not list(elsewhere.iterdir())
+    if inner == "scores":
+        (run / "result.json").unlink()
+        with pytest.raises(RuntimeError, match="links to .*elsewhere"):
+            small_run(run, "fusion", training={"steps": 2})
+        assert not list(elsewhere.iterdir())
 
 
 def test_a_model_that_gives_no_finite_score_is_refused(run, tmp_path):
