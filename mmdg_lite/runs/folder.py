@@ -16,6 +16,8 @@ from mmdg_lite.runs.plugins import Plugin, check_recorded
 if TYPE_CHECKING:
     import torch
 
+COSTS = ("steps", "seconds", "p6_seconds", "memory_mib", "device_memory_mib")
+"""Numbers of a result beside its metrics."""
 LATER = "resumed_with"
 """Key of environment.json: further environments that went on with a run, where they differ from the first."""
 
@@ -168,8 +170,12 @@ def read_run(run: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
             check_path_name(setting_folder(str(config[key])) if key == "setting" else config[key], what=key)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
-    if not isinstance(config["data"], dict) or type(config["seed"]) is not int:
-        raise ValueError(f"{where}: data must be an object with named values, and seed an integer")
+    parts = config["data"], config.get("training", {})
+    if not all(isinstance(part, dict) for part in parts) or type(config["seed"]) is not int:
+        raise ValueError(f"{where}: data and training must be objects with named values, and seed an integer")
+    for key in COSTS:
+        if isinstance(value := result.get(key, 0), bool) or not isinstance(value, int | float | None):
+            raise ValueError(f"{Path(run) / 'result.json'}: {key} is {str(value)[:40]!r}, must be a number")
     return config, result
 
 

@@ -13,6 +13,7 @@ from mmdg_lite.configuration import ConfigurationError, from_dict, read_json, to
 from mmdg_lite.data.augmentation import Augmentation
 from mmdg_lite.data.protocols import PROTOCOLS
 from mmdg_lite.registry import check_path_name
+from mmdg_lite.reproduce.progress import RunTimes
 from mmdg_lite.runs import folder as run_folder
 from mmdg_lite.runs.command import changed_settings
 from mmdg_lite.runs.config import PROFILES, RunConfig, TrainingConfig, configure, resolve_device, setting_folder
@@ -291,6 +292,26 @@ def test_names_in_files_that_would_become_paths_are_refused(key, value, make_run
     (run / "config.json").write_text(json.dumps(config | {key: value}))
     with pytest.raises(ValueError, match=rf"config\.json: .*{key}"):
         read_run(run)
+
+
+@pytest.mark.parametrize("key", ["steps", "seconds", "p6_seconds", "memory_mib", "device_memory_mib"])
+@pytest.mark.parametrize("value", ["1", [], {}, True])
+def test_costs_of_a_result_that_are_no_numbers_are_named(key, value, make_run):
+    run = make_run(method="fusion")
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps(result | {key: value}))
+    for read in (read_run, RunTimes.recorded):
+        with pytest.raises(ValueError, match=rf"result\.json: {key} is "):
+            read(run)
+
+
+@pytest.mark.parametrize("value", [None, [], 3, "x"])
+def test_settings_of_training_that_are_no_object_are_named(value, make_run):
+    run = make_run(method="fusion")
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"training": value}))
+    with pytest.raises(ValueError, match=r"config\.json: data and training must be objects"):
+        RunTimes.recorded(run.parent)
 
 
 @pytest.mark.parametrize("name", ["../fusion", "a/b", "", "."])

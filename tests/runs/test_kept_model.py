@@ -9,6 +9,7 @@ import torch
 
 from mmdg_lite.configuration import ConfigurationError
 from mmdg_lite.inference.judge import open_judge
+from mmdg_lite.results.one_run import run_findings
 from mmdg_lite.runs.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
 from mmdg_lite.training.rescoring import add_p6, evaluate
 from tests.support.small_runs import small_run
@@ -105,3 +106,11 @@ def test_a_model_that_gives_no_finite_score_is_refused(run, tmp_path):
     for door in doors(run, tmp_path / "out"):
         with pytest.raises(CheckpointError, match=r"model\.safetensors.* no finite score"):
             door()
+
+
+@pytest.mark.parametrize("metrics", [None, 3, [], {}, {"validation": 1}, {"validation": {"eer": "x"}}])
+def test_a_result_without_its_metrics_is_named(run, metrics):
+    values = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps(values | {"metrics": metrics}))
+    with pytest.raises(ValueError, match=r"result\.json: metrics\."):
+        run_findings(run)
