@@ -253,12 +253,12 @@ with RunFolder({str(tmp_path)!r}).claimed(configure("quick")):
             pass
         assert str(tmp_path) in str(refusal.value)
         holder.kill()  # a dead process holds nothing
-        holder.wait(timeout=60)
+        holder.wait(timeout=600)
         with RunFolder(tmp_path).claimed(configure("quick")):
             pass
     finally:
         holder.kill()
-        holder.communicate(timeout=60)
+        holder.communicate(timeout=600)
 
 
 def test_what_killed_trainings_left_half_written_is_removed_at_the_next_start(tmp_path):
