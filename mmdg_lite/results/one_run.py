@@ -81,7 +81,7 @@ def run_findings(run: str | Path) -> dict[str, Any]:
             value = value.get(key) if isinstance(value, dict) else None
         if type(value) not in (int, float):
             raise ValueError(f"{folder.result}: {'.'.join(keys)} is {str(value)[:40]!r}, must be a number")
-        return value  # type: ignore[no-any-return]
+        return value
 
     listed = result["metrics"] if isinstance(result.get("metrics"), dict) else {}
     per_test = {name: number("metrics", name, "hter") for name in listed if name != "validation"}
