@@ -4,13 +4,12 @@ Groups `train`, `dev` and `eval` become the splits train, val and test. A file o
 frames are chosen here, evenly spaced over those that both of its HDF5 files hold.
 """
 
-import csv
-import io
 import re
 from pathlib import Path
 
 from data_prep.wmca import Wmca
-from mmdg_lite.data.real.lists import MODALITY_FOLDERS, SPLITS, ListError, ListRow, list_text
+from mmdg_lite.data.real.csv_table import read_csv_table
+from mmdg_lite.data.real.lists import MODALITY_FOLDERS, SPLITS, ListError, ListRow
 from mmdg_lite.data.real.species import wmca_species
 
 SPLIT_OF_GROUP = {"train": "train", "dev": "val", "eval": "test"}
@@ -27,32 +26,19 @@ def read_leave_one_out(path: str | Path, source: Wmca, *, frames: int = FRAMES) 
     that stands there twice; `OSError` if the table cannot be read.
     """
     path = Path(path)
-    text = list_text(path, cure="is this one of WMCA's tables?")
-    head = re.split(r"[\r\n]", text, maxsplit=1)[0]
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=max(",;\t", key=head.count))
+    table = read_csv_table(path, cure="is this one of WMCA's tables?")
+    if not {"file", "group"} <= set(table.columns):
+        raise ListError(path, table.line, f"the columns file and group are needed; found {table.found}")
     rows: dict[str, list[ListRow]] = {split: [] for split in SPLITS}
     seen: dict[str, int] = {}
-    try:
-        columns = [name.strip().casefold() for name in next(reader, [])]
-        if not {"file", "group"} <= set(columns):
-            found = ",".join(columns)[:200] or "none"
-            raise ListError(path, 1, f"the columns file and group are needed; found {found}")
-        for values in reader:
-            line = reader.line_num
-            if not any(values):
-                continue
-            if len(values) != len(columns):
-                raise ListError(path, line, f"expected {len(columns)} fields, found {len(values)}")
-            fields = dict(zip(columns, (value.strip() for value in values), strict=True))
-            if fields["group"] not in SPLIT_OF_GROUP:
-                raise ListError(path, line, f"the group must be train, dev or eval, got {fields['group'][:40]!r}")
-            video = re.split(r"[/\\]", fields["file"])[-1].removesuffix(".hdf5")
-            if video in seen:
-                raise ListError(path, line, f"{video[:80]}: listed for the second time (line {seen[video]})")
-            seen[video] = line
-            rows[SPLIT_OF_GROUP[fields["group"]]].extend(_rows(path, line, video, source, frames))
-    except csv.Error as error:
-        raise ListError(path, reader.line_num, f"not CSV ({error})") from error
+    for line, fields in table.records():
+        if fields["group"] not in SPLIT_OF_GROUP:
+            raise ListError(path, line, f"the group must be train, dev or eval, got {fields['group'][:40]!r}")
+        video = re.split(r"[/\\]", fields["file"])[-1].removesuffix(".hdf5")
+        if video in seen:
+            raise ListError(path, line, f"{video[:80]}: listed for the second time (line {seen[video]})")
+        seen[video] = line
+        rows[SPLIT_OF_GROUP[fields["group"]]].extend(_rows(path, line, video, source, frames))
     if not seen:
         raise ListError(path, 1, "the table has no recordings")
     return {split: part for split, part in rows.items() if part}

@@ -1,7 +1,5 @@
 """The table of one's own pictures: a CSV file with a line per sample, as people and spreadsheets write it."""
 
-import csv
-import io
 import os
 import re
 from collections import defaultdict
@@ -10,14 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from unicodedata import normalize
 
-from mmdg_lite.data.real.lists import SPLITS, ListError, ListRow, list_text
+from mmdg_lite.data.real.csv_table import read_csv_table
+from mmdg_lite.data.real.lists import SPLITS, ListError, ListRow
 from mmdg_lite.data.real.manifest import NAME_CHARACTERS, is_plain_name
 from mmdg_lite.data.real.species import LIVE
 from mmdg_lite.modality import MODALITIES
 
 COLUMNS = ("split", "species", "subject", *(modality.value for modality in MODALITIES))
-DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
-SAVE_AS_UTF8 = "save the table as CSV in UTF-8"
 
 LIVE_WORDS = {"live", "living", "alive", "liveness", "bonafide", "bona", "real", "genuine", "authentic", "legitimate"}
 """Words, in small letters: a species that holds one of them is never counted as an attack."""
@@ -88,34 +85,10 @@ def _names(source: str | Path | None, relative: str) -> tuple[str, ...]:
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Line and fields of every sample. Raises `ListError` for what is no CSV with the columns COLUMNS."""
-    text = list_text(path, cure=SAVE_AS_UTF8)
-    before, nul, _ = text.partition("\0")
-    if nul:
-        raise ListError(path, before.count("\n") + 1, f"a NUL character: this is not text in UTF-8; {SAVE_AS_UTF8}")
-    skipped = 0
-    if declared := re.match(r"sep=([,;\t])\r?\n", text):  # a line by which some spreadsheets name the delimiter
-        text, skipped = text[declared.end() :], 1
-    head = re.split(r"[\r\n]", text, maxsplit=1)[0]
-    delimiter = declared[1] if declared else max(DELIMITERS, key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
-    try:
-        columns = [name.strip().casefold() for name in next(reader, [])]
-        width = len(columns)
-        while columns and not columns[-1]:  # spreadsheets write delimiters behind the last column
-            columns.pop()
-        if sorted(columns) != sorted(COLUMNS):
-            found = f"{','.join(columns)[:200] or 'nothing'} (divided by {DELIMITERS[delimiter]})"
-            raise ListError(path, 1 + skipped, f"the columns must be {','.join(COLUMNS)}; found {found}")
-        for values in reader:
-            if not any(values):
-                continue
-            if len(values) != width or any(values[len(columns) :]):
-                reason = f"expected {len(columns)} fields, found {len(values)}"
-                raise ListError(path, reader.line_num + skipped, reason)
-            yield reader.line_num + skipped, dict(zip(columns, values, strict=False))
-    except csv.Error as error:
-        cure = "look for a quotation mark without its partner, here or in a line above"
-        raise ListError(path, reader.line_num + skipped, f"not CSV ({error}); {cure}") from error
+    table = read_csv_table(path)
+    if sorted(table.columns) != sorted(COLUMNS):
+        raise ListError(path, table.line, f"the columns must be {','.join(COLUMNS)}; found {table.found}")
+    yield from table.records()
 
 
 def _fault(values: Mapping[str, str]) -> str | None:

@@ -14,6 +14,7 @@ from types import ModuleType
 
 FORMER_NAMES = {
     "mmdg_lite.balancing": "mmdg_lite.regrad.balancing",
+    "mmdg_lite.clip": "mmdg_lite.models.clip",
     "mmdg_lite.methods": "mmdg_lite.runs.methods",
     "mmdg_lite.multimodal": "mmdg_lite.models.multimodal",
     "mmdg_lite.outputs": "mmdg_lite.models.outputs",

@@ -23,6 +23,13 @@ LARGEST_JSON = 64 * 2**20
 """Bytes of the largest JSON file that is read."""
 
 
+_STAND_INS = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself: fetch it with `git lfs pull`"),
+    (b"/annex/objects", "a git-annex pointer, not the file itself: fetch it with `git annex get`"),
+    (b"<", "a web page, not the file itself: the download asked for a login or failed; fetch it again in a browser"),
+)
+
+
 class ConfigurationError(ValueError):
     """A configuration holds an unknown key or a value of the wrong type; the message names the key."""
 
@@ -126,6 +133,13 @@ def write_bytes(path: str | Path, content: bytes) -> None:
             reason = f"{error.strerror or error} (not written; what was there before is kept)"
             raise OSError(error.errno, reason, str(path)) from error
         raise
+
+
+def stand_in(beginning: bytes) -> str | None:
+    """What a file is, with the cure, if its first 64 bytes say that it stands in for another: a pointer, a web page."""
+    if not beginning:
+        return "empty: copy or fetch it again"
+    return next((what for start, what in _STAND_INS if beginning[:64].lstrip().startswith(start)), None)
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

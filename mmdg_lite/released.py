@@ -6,7 +6,8 @@ With these a checkpoint saved by the released code can be loaded: `model.load_st
 
 import re
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from mmdg_lite.modality import MODALITIES
 
@@ -56,15 +57,47 @@ WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_
 """Parts of a parameter's dotted name that DataParallel, torch.compile, FSDP and activation checkpointing put in."""
 
 
-def unwrapped(state: Mapping[str, "Tensor"], *, holders: Collection[str] = ()) -> dict[str, "Tensor"]:
-    """Parameters without what wrappers put into their names: `module.`, `_orig_mod.` and others anywhere, and the name
-    of the attribute that held the model (`holders`) where all names start with it.
+NESTED = ("state_dict", "model_state_dict", "model", "module", "weights")
+"""Keys under which training checkpoints keep the parameters that are meant, first those that are preferred."""
+
+
+def parameters(content: Mapping[Any, Any]) -> dict[str, "Tensor"]:
+    """The parameters in what a checkpoint holds: at its top, or below the keys that training code puts them under.
+
+    Raises `ValueError` if there are none, or several (a student and a teacher, say) and none under a key of NESTED.
+    """
+    from torch import Tensor
+
+    if content and all(isinstance(value, Tensor) for value in content.values()):
+        return dict(content)
+    inner = {}
+    for key, value in content.items():
+        if isinstance(key, str) and isinstance(value, Mapping):  # an optimiser's state is numbered
+            with suppress(ValueError):
+                inner[key] = parameters(value)
+    preferred = next((key for key in NESTED if key in inner), None)
+    if preferred is None and len(inner) > 1:
+        raise ValueError(f"it holds several sets of tensors, {', '.join(map(str, inner))}: save the one that is meant")
+    if not inner:
+        raise ValueError("it holds no dictionary of tensors")
+    return inner[preferred if preferred is not None else next(iter(inner))]
+
+
+def unwrapped(state: Mapping[str, "Tensor"], *, own: Collection[str] = ()) -> dict[str, "Tensor"]:
+    """Parameters without what wrappers put into their names: `module.`, `_orig_mod.` and others anywhere.
+
+    own: first parts of names by which the model is known. Parts that all names begin with, such as `student.` or
+        `net.model.`, are taken off too if one of these then stands first: attributes that held the model.
 
     Raises `ValueError` if two parameters then have one name.
     """
     names = {name: ".".join(part for part in name.split(".") if part not in WRAPPERS) for name in state}
-    while (first := {name.partition(".")[0] for name in names.values()}) <= set(holders) and len(first) == 1:
-        names = {old: new.partition(".")[2] for old, new in names.items()}
+    inside = names
+    while inside and not {name.partition(".")[0] for name in inside.values()} & set(own):
+        if len({name.partition(".")[0] for name in inside.values()}) > 1 or not all("." in n for n in inside.values()):
+            inside = {}
+        inside = {old: new.partition(".")[2] for old, new in inside.items()}
+    names = inside or names
     short = {names[old]: value for old, value in state.items()}
     if len(short) < len(state):
         raise ValueError(f"{len(state) - len(short)} parameters stand there twice, with and without a wrapper's prefix")
@@ -87,33 +120,25 @@ def convert_adapter_state_dict(state: Mapping[str, "Tensor"]) -> dict[str, "Tens
     return {_adapter_name(name): value for name, value in unwrapped(state).items()}
 
 
-def convert_state_dict(state: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
+def convert_state_dict(state: Mapping[str, Any]) -> dict[str, "Tensor"]:
     """Parameters of a whole released MMDG++, renamed for `MMDGPlusPlus`; prompts reordered to live first.
 
     The released model shares one tensor between RGB's class token and CLIP's (D7); it is given under both names. What
     wrappers put into names (`module.` of DataParallel, `_orig_mod.` of torch.compile, the attribute of a trainer that
-    held the model) is removed.
+    held the model) is removed, and `state` may be a whole training checkpoint.
 
     Raises:
         KeyError: a name that the released model does not have.
+        ValueError: no parameters, or two sets of them.
     """
     converted = {}
-    for name, value in _unwrapped(state).items():
+    for name, value in unwrapped(parameters(state), own=_OWN_PARTS).items():
         new = _model_name(name)
         converted[new] = value[class_order(len(value))] if new.startswith("prompts.") else value
     token = f"class_tokens.{MODALITIES[0].value}"
     if token in converted:
         converted.setdefault("clip.visual.class_embedding", converted[token])
     return converted
-
-
-def _unwrapped(state: Mapping[str, "Tensor"]) -> Mapping[str, "Tensor"]:
-    """Parameters without wrappers' prefixes; the released model's own `model.`, for CLIP, stays."""
-    plain = unwrapped(state)
-    first = {name.partition(".")[0] for name in plain}
-    inside = {name.partition(".")[2].partition(".")[0] for name in plain}
-    holder = len(first) == 1 and bool(inside & _OWN_PARTS)
-    return unwrapped(plain, holders=tuple(first)) if holder else plain
 
 
 def released_positions(token_ids: "Tensor", context: int) -> "Tensor":

@@ -122,13 +122,20 @@ def test_released_positions_count_words() -> None:
     assert ids.argmax(dim=-1).tolist() == [6, 7, 9]  # the placeholders are the two tokens before it
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "model.", "model.module.", "net."])
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "model.", "model.module.", "net.", "student.net."]
+)
 def test_what_wrappers_saved(prefix: str) -> None:
     """DataParallel, torch.compile and the trainers around them put prefixes into every name."""
     ours, theirs = released_state()
     converted = convert_state_dict({f"{prefix}{name}": value for name, value in theirs.items()})
     assert converted.keys() == ours.keys()
     assert all(torch.equal(converted[name], value) for name, value in ours.items())
+
+
+def test_a_whole_training_checkpoint() -> None:
+    ours, theirs = released_state()
+    assert convert_state_dict({"epoch": 3, "net": {f"module.{n}": v for n, v in theirs.items()}}).keys() == ours.keys()
 
 
 def test_wrapped_parts_inside_a_model() -> None:

@@ -40,6 +40,7 @@ def add_predict(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("--crop", action="store_true", help="find the face and cut one box out of all modalities")
     parser.add_argument("--margin", type=float, help="share of the face's side added around it; without it 0.3")
     pair: dict[str, Any] = {"nargs": 2, "type": float}
+    parser.add_argument("--rgb-range", **pair, metavar=("DARK", "BRIGHT"), help="values of black and white")
     parser.add_argument("--depth-range", **pair, metavar=("NEAR", "FAR"), help="nearest and farthest value of depth")
     parser.add_argument("--infrared-range", **pair, metavar=("DARK", "BRIGHT"), help="values of black and white")
     parser.add_argument("--depth-holes", nargs="+", type=float, default=[], metavar="VALUE", help="values of no depth")
@@ -109,7 +110,7 @@ def run_export(options: argparse.Namespace) -> int:
 def _decoding(options: argparse.Namespace) -> "Decoding":
     from mmdg_lite.inference.pictures import Decoding
 
-    ranges = {name: getattr(options, name) for name in ("depth_range", "infrared_range")}
+    ranges = {name: getattr(options, name) for name in ("rgb_range", "depth_range", "infrared_range")}
     for name, limits in ranges.items():
         if limits is not None and limits[0] == limits[1]:
             raise ValueError(f"--{name.replace('_', '-')} {limits[0]:g} {limits[1]:g}: name two values that differ")

@@ -112,6 +112,7 @@ def _write_onnx(program: torch.export.ExportedProgram, path: Path, judge: Judge)
             dynamo=True,
             verbose=False,
             external_data=False,
+            optimize=False,  # its search takes the square of the number of nodes; onnxruntime folds constants itself
         )
     if made is None:
         raise RuntimeError("torch.onnx.export gave no program")

@@ -81,6 +81,8 @@ def _of_run(place: Path, threshold: float | None, device: str) -> Judge:
     )
     if not place.exists():
         raise FileNotFoundError(f"{place}: no such run folder or checkpoint")
+    if place.is_file() and place.suffix != folder.model.suffix:
+        raise ValueError(f"{place}: give the folder of a run, or the {folder.model.name} inside of it")
     if not folder.config.is_file():
         raise FileNotFoundError(
             f"{folder.path} has no config.json: give the folder of a run, or a model.safetensors inside of it"

@@ -71,7 +71,8 @@ def _compared(image: Images, modality: Modality, training: ModalityStatistics) -
         notes.append(Note("values", modality, text))
     if modality is Modality.RGB and values["redness"] < training.low["redness"] <= -values["redness"]:
         notes.append(Note("bgr", modality, "rgb: bluer than any training face: are the channels blue, green, red?"))
-    if modality is Modality.DEPTH and values["relief"] < training.low["relief"] <= -values["relief"]:
+    behind = (values[f] < training.low.get(f, -np.inf) <= -values[f] for f in ("relief", "prominence"))
+    if modality is Modality.DEPTH and any(behind):
         notes.append(Note("inverted", modality, "depth: the middle lies behind what is around it: is near dark here?"))
     if modality is Modality.INFRARED and values["white"] > training.high["white"]:
         text = f"infrared: {values['white']:.0%} of the pixels are saturated, of training pictures at most "

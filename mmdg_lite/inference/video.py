@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,15 @@ from mmdg_lite.inference.crop import MARGIN
 from mmdg_lite.inference.judge import Judge
 from mmdg_lite.inference.pictures import Decoding, Source, decode_pictures
 from mmdg_lite.inference.predict import LIVE, SPOOF, Prediction, judge_prepared, prepare
+from mmdg_lite.inference.samples import pictures_of_folder
 from mmdg_lite.modality import MODALITIES, Modality
 
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 SMOOTHING = 5
 """Frames of the moving mean."""
+EIGHT_BITS = (
+    "depth of a video file has 8 bits, taken as grey values with near bright; for distances give a folder of numbered "
+    "frames, which keep their 16 bits"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +59,9 @@ def predict_clip(
     """Decide whether a clip shows a live face.
 
     Args:
-        rgb, depth, infrared: per modality a video file, or a folder of numbered frames; at least one. The first frame
-            of one belongs to the first of the others; the clip ends with the shortest.
+        rgb, depth, infrared: per modality a video file, which is read with 8 bits, or a folder of numbered frames of
+            any bit depth; at least one. The first frame of one belongs to the first of the others; the clip ends with
+            the shortest.
         judge: the model, see `judge.open_judge`.
         every: look at every so many frames.
         window: frames of the moving mean.
@@ -73,10 +78,16 @@ def predict_clip(
     if not given:
         raise ValueError("at least one clip is needed: rgb, depth or infrared")
     name = str(next(iter(given.values())))
+    film = given.get(Modality.DEPTH)
+    film = film if film is not None and film.is_file() else None
+    if film is not None and decoding is not None and decoding.depth_range is not None:
+        raise ValueError(f"{film}: a range of depth was given, but {EIGHT_BITS}")
 
     def samples() -> Iterator[Any]:
         for number, pictures in islice(enumerate(_together(given)), 0, None, every):
             decoded = decode_pictures(pictures, decoding=decoding)
+            if film is not None:
+                decoded = replace(decoded, notes=(*decoded.notes, (Modality.DEPTH, EIGHT_BITS)))
             yield prepare(decoded, judge, name=f"{name}#{number:05d}", crop=crop, margin=margin)
 
     frames = tuple(judge_prepared(samples(), judge))
@@ -113,7 +124,7 @@ def _frames(path: Path, modality: Modality) -> Iterator[Source]:
 
 def numbered_frames(folder: Path) -> list[Path]:
     """Pictures of a folder in the order of the last number in their names. Raises `ValueError` for a name without."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.casefold() in PICTURES)
+    found = pictures_of_folder(folder)
     numbers = {path: re.findall(r"\d+", path.stem) for path in found}
     if nameless := [path for path, digits in numbers.items() if not digits]:
         raise ValueError(f"{nameless[0]}: a frame needs a number in its name")

@@ -18,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mmdg_lite.configuration import ASSETS, ConfigurationError, read_values, write_bytes, write_text
+from mmdg_lite.configuration import ASSETS, ConfigurationError, read_values, stand_in, write_bytes, write_text
 from mmdg_lite.registry import Activation
-from mmdg_lite.released import unwrapped
+from mmdg_lite.released import parameters, unwrapped
 
 TOKEN_TABLE = "token_embedding.weight"
 ROW_IDS = "token_embedding.row_ids"
@@ -29,18 +29,12 @@ FORMAT = "mmdg_lite compact CLIP, version 1"
 LARGEST_VOCABULARY = 2**20
 """Tokens; CLIP's own has 49,408."""
 
+OWN_PARTS = ("visual", "transformer", "token_embedding")
+"""First parts of names by which the parameters of a CLIP are known."""
+
 _TORCHSCRIPT_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 
-HOLDERS = ("model", "net", "network", "clip", "clip_model", "backbone")
-"""Names of attributes that people keep a model in; taken off where every parameter's name starts with the same one."""
-
-NESTED = ("state_dict", "model_state_dict", "model", "module", "weights")
-"""Keys of a training checkpoint under which its parameters stand."""
-
 _MAGIC = (
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself: fetch it with `git lfs pull`"),
-    (b"/annex/objects", "a git-annex pointer, not the file itself: fetch it with `git annex get`"),
-    (b"<", "a web page, not weights: the download asked for a login or failed; fetch it again in a browser"),
     (b"\x89HDF", "an HDF5 file (Keras or Matlab); weights of a PyTorch model are needed"),
     (b"GGUF", "a GGUF file (llama.cpp); weights of a PyTorch model are needed"),
     (b"\x93NUMPY", "a NumPy array; weights of a PyTorch model are needed"),
@@ -109,9 +103,7 @@ def foreign_content(path: str | Path) -> str | None:
     """What a file is, with the cure, if its first bytes show that it cannot hold a PyTorch model's weights."""
     with open(path, "rb") as file:
         head = file.read(64)
-    if not head:
-        return "empty: copy or fetch it again"
-    return next((what for magic, what in _MAGIC if head.lstrip().startswith(magic)), None)
+    return stand_in(head) or next((what for magic, what in _MAGIC if head.startswith(magic)), None)
 
 
 def is_safetensors(path: str | Path) -> bool:
@@ -135,7 +127,8 @@ def read_clip(path: str | Path) -> Weights:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no CLIP weights at {path}: check the path given as `checkpoint`")
+        cure = "a folder: name the file in it" if path.is_dir() else "no such file: check the path"
+        raise FileNotFoundError(f"no CLIP weights at {path}, given as `checkpoint`: {cure}")
     if what := foreign_content(path):
         raise CheckpointError(f"{path} is {what}")
     if _is_torchscript(path):
@@ -151,9 +144,11 @@ def read_clip(path: str | Path) -> Weights:
             activation = _named_activation(notes)
         else:
             state, notes = _read_torch(path), {}
-        state = unwrapped(state, holders=HOLDERS)
+        state = unwrapped(state, own=OWN_PARTS)
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        reason = str(error).strip().split("\n")[0]
+        if isinstance(error, KeyError) or not reason:  # what an unpickler says of text
+            reason = "neither safetensors nor a PyTorch file"
         raise CheckpointError(f"{path} cannot be read as CLIP weights ({reason}): copy or fetch it again") from error
     except Exception as error:  # torch's unpickler raises pickle.UnpicklingError for anything but tensors
         raise CheckpointError(
@@ -238,11 +233,9 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_torch(path: Path) -> dict[str, Tensor]:
     with open(path, "rb") as file:  # given a name, torch would go by its ending
         content = torch.load(file, map_location="cpu", weights_only=True)
-    if isinstance(content, dict):
-        content = next((content[key] for key in NESTED if isinstance(content.get(key), dict)), content)
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, dict):
         raise ValueError("it holds no dictionary of tensors")
-    return dict(content)
+    return parameters(content)
 
 
 def record_weights(folder: Path = ASSETS) -> Path:

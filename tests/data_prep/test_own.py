@@ -77,7 +77,6 @@ def test_a_table_is_read_by_its_columns_names(table):
             "line 5: the subject 'Person 1' is not a plain name: .* digits, and _ . [+] - only",
         ),
         ("test,live,Müller,4.png,,", "line 5: the subject 'Müller' is not a plain name"),
-        ("test,live,  ,4.png,,", "line 5: the subject '  ' is not a plain name"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named(line, reason, table):
@@ -86,11 +85,15 @@ def test_a_line_that_cannot_be_used_is_named(line, reason, table):
 
 
 @pytest.mark.parametrize(
-    "species", ["Live", "LIVE", " live", "bonafide", "bona_fide", "Bona-Fide", "bona fide", "real", "Genuine"]
+    "species", ["Live", "LIVE", "bonafide", "bona_fide", "Bona-Fide", "bona fide", "real", "Genuine"]
 )
 def test_another_word_for_live_does_not_become_an_attack(species, table):
     with pytest.raises(ListError, match=f"line 5: the species '{species}' would be an attack: write live"):
         read_table(table(*LINES, f"test,{species},d,4.png,,"))
+
+
+def test_spaces_around_fields_say_nothing(table):
+    assert read_table(table(*(line.replace(",", " , ") for line in LINES))) == read_table(table(*LINES))
 
 
 def test_a_table_of_a_spreadsheet_may_begin_with_a_byte_order_mark(table):
@@ -215,7 +218,7 @@ def test_any_text_is_a_table_that_can_be_converted_or_refused(tmp_path_factory, 
 
 
 def test_a_column_stands_once_in_a_table(table):
-    with pytest.raises(ListError, match="line 1: the columns must be"):
+    with pytest.raises(ListError, match="line 1: two columns are called 'rgb'"):
         read_table(table(*(f"{line},x" for line in LINES), columns=(*COLUMNS, "rgb")))
 
 

@@ -116,12 +116,15 @@ def test_what_cannot_be_read_is_named(judge, tmp_path):
         predict(model=judge)
     with pytest.raises(FileNotFoundError, match=r"gone\.png: no such rgb picture"):
         predict(tmp_path / "gone.png", model=judge)
-    with pytest.raises(PictureError, match=r"depth array is of uint16; give uint8 0\.\.255, or say .* depth_range"):
+    with pytest.raises(PictureError, match=r"the depth array: 16-bit values .* say what they mean by --depth-range"):
         predict(depth=np.full((64, 64), 500, np.uint16), model=judge)
-    with pytest.raises(PictureError, match=r"rgb array has shape \(64, 64, 4\)"):
-        predict(np.zeros((64, 64, 4), np.uint8), model=judge)
+    with pytest.raises(PictureError, match=r"rgb array has shape \(64, 64\)"):
+        predict(np.zeros((64, 64), np.uint8), model=judge)
     with pytest.raises(FileNotFoundError, match="no such run folder or checkpoint"):
         open_judge(tmp_path / "gone")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"config\.json: give the folder of a run, or the model\.safetensors inside"):
+        open_judge(tmp_path / "config.json")
 
 
 def test_depth_in_millimetres_equals_its_grey_values(judge, faces):
@@ -129,6 +132,17 @@ def test_depth_in_millimetres_equals_its_grey_values(judge, faces):
     millimetres = np.where(grey == 0, 0, 1000 - 2.0 * grey)  # 255 is 490 mm, 1 is 998 mm
     found = predict(depth=millimetres, model=judge, decoding=Decoding(depth_range=(490, 998)))
     assert found.score == pytest.approx(predict(depth=grey, model=judge).score, **SAME)
+
+
+def test_arrays_are_decoded_as_files_are(judge, faces):
+    rgb = arrays(faces, 0)["rgb"]
+    wanted = predict(rgb, model=judge).score
+    wide = Decoding(rgb_range=(0, 1020))
+    assert predict(rgb / 255, model=judge).score == pytest.approx(wanted, **SAME)
+    assert predict(rgb * np.uint16(4), model=judge, decoding=wide).score == pytest.approx(wanted, **SAME)
+    metres = np.linspace(0.4, 0.9, 64 * 64).reshape(64, 64)
+    with pytest.raises(PictureError, match=r"the depth array: only 0\.0% of the measured depth lies inside 400 to 900"):
+        predict(depth=metres, model=judge, decoding=Decoding(depth_range=(400, 900)))
 
 
 def test_a_face_is_found_and_cut_out(judge):
@@ -164,6 +178,8 @@ def test_clips_score_the_mean_of_their_frames(judge, faces, tmp_path):
     assert clip.score == pytest.approx(np.mean(scores))
     assert clip.smoothed == pytest.approx((scores[0], (scores[0] + scores[1]) / 2, (scores[1] + scores[2]) / 2))
     assert len(predict_clip(tmp_path, judge=judge, every=2).frames) == 2
+    (tmp_path / "._frame1.png").touch()  # what macOS leaves on other systems' disks
+    assert len(numbered_frames(tmp_path)) == 3
     (tmp_path / "cover.png").write_bytes((tmp_path / "frame1.png").read_bytes())
     with pytest.raises(ValueError, match=r"cover\.png: a frame needs a number"):
         predict_clip(tmp_path, judge=judge)

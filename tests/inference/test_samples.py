@@ -19,8 +19,10 @@ def test_tables_of_any_separator(tmp_path, separator):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("picture\na.png\n", r"t\.csv, line 1: no column rgb, depth or infrared; found 'picture'"),
-        ("rgb,depth\n,\n", r"t\.csv, line 2: the sample has no picture"),
+        ("picture\na.png\n", r"t\.csv, line 1: no column rgb, depth or infrared; found picture \(divided"),
+        ("id,rgb\na,\n", r"t\.csv, line 2: the sample has no picture"),
+        ("rgb\nC:\\x\\a.png\n", r"t\.csv, line 2: .*a path of another computer"),
+        ("ir,infrared\na.png,b.png\n", r"t\.csv, line 1: two columns hold one modality: ir, infrared"),
         ("rgb\n", "the table has no sample"),
     ],
 )
@@ -43,6 +45,35 @@ def test_folders(tmp_path):
         (tmp_path / "inner" / name / "1.png").touch()
     (only,) = samples_of_folder(tmp_path / "inner")
     assert set(only.paths) == {Modality.DEPTH, Modality.INFRARED}
+    assert [path.parent.name for path in only.paths.values()] == ["depth", "infrared"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no picture"):
         samples_of_folder(tmp_path / "empty")
+
+
+def test_names_that_people_give_to_the_modalities(tmp_path):
+    for name in ("x_RGB.png", "x_Depth.png", "x_IR.png", "y-color.png", "y-nir.png"):
+        (tmp_path / name).touch()
+    x, y = samples_of_folder(tmp_path)
+    assert list(x.paths) == [Modality.RGB, Modality.DEPTH, Modality.INFRARED]
+    assert list(y.paths) == [Modality.RGB, Modality.INFRARED]
+    (tmp_path / "t.csv").write_text("Color,IR\nx_RGB.png,x_IR.png\n")
+    (row,) = samples_of_table(tmp_path / "t.csv")
+    assert row.paths == {Modality.RGB: tmp_path / "x_RGB.png", Modality.INFRARED: tmp_path / "x_IR.png"}
+    (tmp_path / "capital" / "RGB").mkdir(parents=True)
+    (tmp_path / "capital" / "RGB" / "1.JPG").touch()
+    (only,) = samples_of_folder(tmp_path / "capital")
+    assert only.paths == {Modality.RGB: tmp_path / "capital" / "RGB" / "1.JPG"}
+
+
+def test_what_systems_leave_in_folders_is_no_sample(tmp_path):
+    for name in ("a.png", "._a.png", ".hidden.jpg", ".DS_Store", "Thumbs.db", "desktop.ini"):
+        (tmp_path / name).touch()
+    assert [sample.id for sample in samples_of_folder(tmp_path)] == ["a"]
+
+
+def test_two_pictures_of_one_name_are_refused(tmp_path):
+    for name in ("a.jpg", "a.png"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"a\.png: a\.jpg is the rgb picture of 'a' already; rename one"):
+        samples_of_folder(tmp_path)

@@ -136,6 +136,31 @@ def test_local_files_of_several_kinds_load(tmp_path, random_tiny):
         assert same_weights(load_clip("tiny", checkpoint=tmp_path / name, seed=7), random_tiny), name
 
 
+@pytest.mark.parametrize("prefix", ["student.", "module.student.clip.", "ema_model._orig_mod.", "encoder."])
+@pytest.mark.parametrize("keys", [(), ("net",), ("checkpoint", "state_dict")])
+@pytest.mark.parametrize("ending", ["pt", "safetensors"])
+def test_what_others_wrapped_around_a_clip_is_taken_off(tmp_path, prefix, keys, ending):
+    state = {"visual.conv1.weight": torch.ones(1), "logit_scale": torch.ones(())}
+    content = {f"{prefix}{name}": value for name, value in state.items()}
+    path = tmp_path / f"a.{ending}"
+    if ending == "safetensors":
+        save_file(content, path)
+    else:
+        for key in reversed(keys):
+            content = {key: content, "epoch": 3, "optimizer": {"state": {0: {"step": torch.ones(())}}}}
+        torch.save(content, path)
+    assert read_weights(path) == state
+
+
+def test_two_sets_of_weights_in_one_file_are_refused_unless_one_is_known(tmp_path):
+    one = {"visual.conv1.weight": torch.ones(1)}
+    torch.save({"student": one, "teacher": one}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="several sets of tensors, student, teacher"):
+        read_weights(tmp_path / "a.pt")
+    torch.save({"ema": {"visual.conv1.weight": torch.zeros(1)}, "model": one}, tmp_path / "a.pt")
+    assert read_weights(tmp_path / "a.pt") == one
+
+
 class _Archive(nn.Module):
     """A model whose TorchScript archive has OpenAI's extra entries."""
 

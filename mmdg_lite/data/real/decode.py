@@ -66,11 +66,14 @@ class Infrared:
     shares: Shares | None  # None if no range was given
 
 
-def read_colour(path: str | Path, *, limits: Limits | None = None, notes: list[str] | None = None) -> Pixels:
+def read_colour(
+    path: str | Path, *, stored: Stored | None = None, limits: Limits | None = None, notes: list[str] | None = None
+) -> Pixels:
     """A colour picture as uint8 H x W x 3, channels red, green, blue; transparency is left out.
 
     Args:
-        path: PNG, JPEG or TIFF.
+        path: PNG, JPEG or TIFF; only a name for messages if `stored` is given.
+        stored: values that are in memory already, in place of a file.
         limits: the values that become black and white. None: 8 bits as they are, 16 bits by their full range,
             floating-point numbers of 0..1.
         notes: findings that a user should know are appended to it.
@@ -79,7 +82,7 @@ def read_colour(path: str | Path, *, limits: Limits | None = None, notes: list[s
         PictureError: the file is no colour picture, or its values have no one meaning.
     """
     notes = [] if notes is None else notes
-    stored = _stored(path, notes)
+    stored = _checked(path, stored or stored_values(path), notes)
     values = _opaque(path, stored, notes)  # H x W x 1 or 3
     if values.shape[2] == 1:
         cure = "name the colour picture, or leave this modality out"
@@ -92,11 +95,13 @@ def read_colour(path: str | Path, *, limits: Limits | None = None, notes: list[s
     return grey
 
 
-def read_infrared(path: str | Path, *, limits: Limits | None = None, notes: list[str] | None = None) -> Infrared:
+def read_infrared(
+    path: str | Path, *, stored: Stored | None = None, limits: Limits | None = None, notes: list[str] | None = None
+) -> Infrared:
     """A near infrared picture. Of three equal channels one is taken, of a coloured picture of 8 bits its luminance.
 
     Args:
-        path: PNG, JPEG or TIFF.
+        path, stored: as in `read_colour`.
         limits: the values that become black and white; the first is the larger one in a negative. Needed unless the
             file has 8 bits or floating-point numbers of 0..1.
         notes: findings that a user should know are appended to it.
@@ -105,7 +110,7 @@ def read_infrared(path: str | Path, *, limits: Limits | None = None, notes: list
         PictureError: the file is no such picture, or its values have no one meaning.
     """
     notes = [] if notes is None else notes
-    stored = _stored(path, notes)
+    stored = _checked(path, stored or stored_values(path), notes)
     values = _one_channel(path, stored, Modality.INFRARED, notes, luminance=True)  # H x W
     if stored.inverted:
         if values.dtype.kind != "u":
@@ -123,6 +128,7 @@ def read_infrared(path: str | Path, *, limits: Limits | None = None, notes: list
 def read_depth(
     path: str | Path,
     *,
+    stored: Stored | None = None,
     limits: Limits | None = None,
     holes: Sequence[float] = (),
     luminance: bool = False,
@@ -131,7 +137,7 @@ def read_depth(
     """A depth picture.
 
     Args:
-        path: PNG, JPEG or TIFF.
+        path, stored: as in `read_colour`.
         limits: the nearest and the farthest distance to tell apart, in the file's unit; the first is the larger one
             where near is large. What lies beyond is cut off. None: grey values of 8 bits, near bright.
         holes: values that mean that nothing was measured, beside 0, NaN and infinity.
@@ -143,7 +149,7 @@ def read_depth(
             the range.
     """
     notes = [] if notes is None else notes
-    stored = _stored(path, notes)
+    stored = _checked(path, stored or stored_values(path), notes)
     if stored.inverted:
         raise PictureError(f"{path}: {stored.found} in which 0 is white: does 0 mean a hole? Save it with 0 as black")
     values = _one_channel(path, stored, Modality.DEPTH, notes, luminance=luminance)  # H x W
@@ -222,8 +228,7 @@ def resize(pixels: Pixels, *, size: int, holes: bool) -> Pixels:
     return np.where(kept, np.rint(mean).clip(1, 255), 0).astype(np.uint8)[..., None]  # size x size x 1
 
 
-def _stored(path: str | Path, notes: list[str]) -> Stored:
-    stored = stored_values(path)
+def _checked(path: str | Path, stored: Stored, notes: list[str]) -> Stored:
     if stored.values.shape[2] > 4:
         raise PictureError(f"{path}: {stored.found} is no picture of one modality; save the channels that are meant")
     if stored.values.dtype.kind not in "buif":

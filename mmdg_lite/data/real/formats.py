@@ -27,6 +27,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from PIL import Image
 
+from mmdg_lite.configuration import stand_in
 from mmdg_lite.data.real.files import read_regular
 
 LARGEST_PICTURE = 2**26
@@ -75,7 +76,9 @@ def stored_values(path: str | Path) -> Stored:
             return _with_pillow(path, content, "JPEG")
         if content.startswith(_TIFF):
             return _tiff(path, content)
-    begin = f"the file begins with {content[:8]!r}" if content else "the file is empty"
+    if what := stand_in(content):
+        raise PictureError(f"{path} is {what}")
+    begin = f"the file begins with {content[:8]!r}"
     raise PictureError(f"{path}: neither PNG, JPEG nor TIFF ({begin}); save the picture as one of these")
 
 
@@ -125,9 +128,9 @@ def _with_pillow(path: str | Path, content: bytes, format: str) -> Stored:
         if format == "PNG" and getattr(image, "n_frames", 1) > 1:
             raise PictureError(f"{path}: {SEVERAL}")
         mode = image.mode
-        if mode == "CMYK":
-            cure = "printing colours have no one meaning on a screen; save it as RGB"
-            raise PictureError(f"{path}: found mode CMYK: {cure}")
+        if mode in ("CMYK", "LAB"):
+            cure = "which colours of a screen these are depends on a profile; save it as RGB"
+            raise PictureError(f"{path}: found mode {mode}: {cure}")
         orientation = image.getexif().get(_ORIENTATION, _UPRIGHT)
         if mode == "P":
             values = np.asarray(image.convert("RGBA" if "transparency" in image.info else "RGB"))

@@ -99,6 +99,8 @@ def list_text(path: Path, *, cure: str) -> str:
     Raises `ListError` with the line of what is neither, and the cure; `OSError` if the file cannot be read.
     """
     content = read_regular(path)
+    if content.startswith(b"PK\3\4"):
+        raise ListError(path, 1, "a workbook or another packed file, not text: save its table as CSV in UTF-8")
     utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return content.decode("utf-16" if utf_16 else "utf-8-sig")

@@ -333,8 +333,30 @@ def test_a_large_tiff_is_refused_by_its_header(tmp_path):
         read_depth(tmp_path / "a.tif", limits=LIMITS)
 
 
-@pytest.mark.parametrize("content", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"GIF89a", b"BM", b""])
+@pytest.mark.parametrize("content", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"GIF89a", b"BM"])
 def test_other_formats_are_never_opened(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(PictureError, match="neither PNG, JPEG nor TIFF"):
+        read_colour(tmp_path / "a.png")
+
+
+def test_colours_that_need_a_profile_are_refused(tmp_path):
+    Image.fromarray(COLOUR).convert("LAB").save(tmp_path / "a.tif")
+    with pytest.raises(PictureError, match="found mode LAB"):
+        read_colour(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer.*git lfs pull"),
+        (b"/annex/objects/MD5E-s1--0.png\n", "is a git-annex pointer"),
+        (b"\n<!DOCTYPE html><html>", "is a web page"),
+        (b"", "is empty"),
+        (b"GIF89a", "neither PNG, JPEG nor TIFF"),
+    ],
+)
+def test_files_that_only_stand_in_for_a_picture_are_told_apart(tmp_path, content, message):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(PictureError, match=rf"a\.png(:| ).*{message.removeprefix('is ')}"):
         read_colour(tmp_path / "a.png")
