@@ -43,7 +43,7 @@ $(error $(VENV) has the other build of PyTorch: remove it (make distclean), or n
 endif
 endif
 
-.PHONY: help setup reproduce test test-notebooks test-slow test-gpu test-browser benchmark notebooks lab lint doctor pins site links spelling clean distclean
+.PHONY: help setup reproduce test test-notebooks test-slow test-gpu test-browser fuzz benchmark notebooks lab lint doctor pins site links spelling clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 20
@@ -91,6 +91,9 @@ test-gpu: $(READY)  ## tests that need an NVIDIA GPU; skipped without one
 
 test-browser: $(READY)  ## notebook 08 in JupyterLab in a headless Chromium; screenshots in runs/browser
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/explorers/test_in_browser.py
+
+fuzz: $(READY)  ## damaged and hostile files for every reader, and a table; CASES=20000 SEED=1
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.support.fuzz --cases $(or $(CASES),20000) --seed $(or $(SEED),1)
 
 benchmark: $(READY)  ## speed of the renderer and of training, printed, never asserted
 	@$(BIN)/python -m pytest -m slow -s tests/benchmarks

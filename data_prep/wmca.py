@@ -88,7 +88,7 @@ class Wmca:
             except ModalityProblem as problem:
                 reading.problems[modality] = str(problem)
         reading.notes = sorted(set(reading.notes))
-        refuse_constant(reading, f"{self.source}: {video}, frame {frame}")
+        refuse_constant(reading, f"{self.source}: {video}.hdf5, frame {frame}")
         return reading
 
     def common_frames(self, video: str) -> tuple[int, ...]:

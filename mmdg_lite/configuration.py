@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import secrets
 import types
@@ -78,12 +79,26 @@ def read_values(path: str | Path) -> dict[str, Any]:
     if not path.is_file() or path.stat().st_size > LARGEST_JSON:
         raise ConfigurationError(f"{path}: not a file of at most {LARGEST_JSON} bytes")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, thousands of digits
         raise ConfigurationError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(values, dict):
         raise ConfigurationError(f"{path}: expected an object with named values, got {type(values).__name__}")
     return values
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What a JSON text holds. Raises `ValueError` for other text, `RecursionError` for too many levels.
+
+    Numbers that are not finite are refused, as the standard does: the package writes none, and no reader expects one.
+    """
+
+    def finite(number: str) -> float:
+        if not math.isfinite(value := float(number)):
+            raise ValueError(f"{number[:40]} is no finite number")
+        return value
+
+    return json.loads(text, parse_float=finite, parse_constant=finite)
 
 
 def write_json(path: str | Path, values: Any) -> None:

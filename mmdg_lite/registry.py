@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]*")
+DEVICES = r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])"
+"""Names that Windows keeps for devices, with any ending: no file or folder can have them."""
+NAME = re.compile(rf"(?!{DEVICES}(?:\.|\Z))[A-Za-z0-9][A-Za-z0-9_+.-]{{0,99}}")
 
 
 class Registry(dict[str, T]):
@@ -39,7 +41,10 @@ def add(known: dict[str, T], name: str, value: T, *, what: str) -> None:
 def check_path_name(name: object, *, what: str) -> None:
     """Raise `ValueError` for what cannot be part of a path: names in files come from anywhere."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise ValueError(f"{name!r} cannot name a {what}: use letters, digits and _ + . -")
+        shown = name[:120] if isinstance(name, str) else name
+        raise ValueError(
+            f"{shown!r} cannot name a {what}: use at most 100 letters, digits and _ + . -, and no name of a device"
+        )
 
 
 def check_name(known: Registry[T], name: str, *, what: str) -> None:

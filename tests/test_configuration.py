@@ -176,3 +176,11 @@ def test_files_have_the_permissions_that_the_umask_leaves(mask, tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o666 & ~mask
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e400"])
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "values.json"
+    path.write_text(f'{{"x": [{number}]}}')
+    with pytest.raises(ConfigurationError, match=rf"values\.json: not valid JSON .*{number} is no finite number"):
+        read_values(path)

@@ -21,7 +21,7 @@ HEAVY = {"torch", "open_clip", "matplotlib", "ipywidgets", "sklearn", "scipy", "
 def loaded_by(statement: str) -> set[str]:
     """Top-level packages that a fresh interpreter has loaded after a statement."""
     code = f"import json, sys\n{statement}\nprint(json.dumps(sorted(set(n.partition('.')[0] for n in sys.modules))))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=600)
     return set(json.loads(done.stdout))
 
 

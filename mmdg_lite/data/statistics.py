@@ -39,6 +39,10 @@ class Cloud:
     mean: tuple[float, ...]
     inverse: tuple[tuple[float, ...], ...]
 
+    def __post_init__(self) -> None:
+        if {len(self.mean), len(self.inverse), *map(len, self.inverse)} != {len(CLOUD)}:
+            raise ValueError(f"mean and inverse must be of {len(CLOUD)} features")
+
     def distance(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mahalanobis distance of n x len(CLOUD) features, n."""
         off = features - np.asarray(self.mean)
@@ -59,6 +63,12 @@ class ModalityStatistics:
     domains: dict[str, Cloud]
     farthest: float  # limit of the distance to the nearest domain
 
+    def __post_init__(self) -> None:
+        if not set(self.low) == set(self.high) == set(FEATURES):
+            raise ValueError(f"low and high must name {', '.join(FEATURES)}")
+        if not self.domains or self.pictures < 1:
+            raise ValueError("statistics need a domain and a picture at least")
+
     def distance(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mahalanobis distance of pictures to the nearest training domain, n x len(FEATURES) to n."""
         columns = _cloud_columns(features)
@@ -71,6 +81,11 @@ class PictureStatistics:
 
     size: int  # pixels, height and width
     modalities: dict[str, ModalityStatistics]
+
+    def __post_init__(self) -> None:
+        known = [modality.value for modality in MODALITIES]
+        if self.size < 1 or set(self.modalities) - set(known):
+            raise ValueError(f"size must be at least 1, and modalities among {', '.join(known)}")
 
 
 def features(images: Images) -> NDArray[np.float64]:

@@ -7,12 +7,10 @@ import torch
 
 from mmdg_lite.configuration import read_json
 from mmdg_lite.data.statistics import PictureStatistics
-from mmdg_lite.modality import MODALITIES
-from mmdg_lite.models.builder import build
 from mmdg_lite.models.multimodal import MultimodalModel
-from mmdg_lite.runs.checkpoints import read_checkpoint
 from mmdg_lite.runs.config import RunConfig, resolve_device
 from mmdg_lite.runs.folder import RunFolder, read_threshold
+from mmdg_lite.runs.kept_model import kept_model
 from mmdg_lite.runs.shipped import load_shipped
 
 SYNTHETIC = (
@@ -73,7 +71,7 @@ def open_judge(
             statistics=shipped.pictures,
             device=shipped.device,
         )
-        return _warmed(judge if threshold is None else _at(judge, threshold))
+        return judge if threshold is None else _at(judge, threshold)
     return _of_run(Path(model), threshold, device)
 
 
@@ -99,10 +97,8 @@ def _of_run(place: Path, threshold: float | None, device: str) -> Judge:
         raise ValueError(f"{folder.path} is unfinished, so no threshold is fixed yet: finish it, or give a threshold")
     fixed = read_threshold(folder.path) if folder.finished else 0.0
     where = resolve_device(device)
-    network = build(config.model)
-    network.load_trainable_state_dict(read_checkpoint(weights).tensors)
     judge = Judge(
-        model=network.to(where).eval(),
+        model=kept_model(config, weights, source=folder.config, device=where),
         config=config,
         name=str(place),
         threshold=fixed,
@@ -110,7 +106,7 @@ def _of_run(place: Path, threshold: float | None, device: str) -> Judge:
         statistics=read_json(PictureStatistics, folder.pictures) if folder.pictures.is_file() else None,
         device=where,
     )
-    return _warmed(judge if threshold is None else _at(judge, threshold))
+    return judge if threshold is None else _at(judge, threshold)
 
 
 def _at(judge: Judge, threshold: float) -> Judge:
@@ -120,11 +116,3 @@ def _at(judge: Judge, threshold: float) -> Judge:
 def _fixed_on(config: RunConfig) -> str:
     prefix = "synthetic " if config.data.root is None else ""
     return f"fixed at the equal error rate of the validation lists of {prefix}{' + '.join(config.domains.sources)}"
-
-
-@torch.inference_mode()
-def _warmed(judge: Judge) -> Judge:
-    """The same after one forward pass, which computes what all later ones share, such as features of sentences."""
-    blank = torch.zeros(1, 3, judge.size, judge.size, device=judge.device)
-    judge.model({modality.value: blank for modality in MODALITIES})
-    return judge

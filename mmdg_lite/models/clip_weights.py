@@ -26,6 +26,8 @@ TOKEN_TABLE = "token_embedding.weight"
 ROW_IDS = "token_embedding.row_ids"
 ROWS = "token_embedding.rows"
 FORMAT = "mmdg_lite compact CLIP, version 1"
+LARGEST_VOCABULARY = 2**20
+"""Tokens; CLIP's own has 49,408."""
 
 OWN_PARTS = ("visual", "transformer", "token_embedding")
 """First parts of names by which the parameters of a CLIP are known."""
@@ -156,11 +158,13 @@ def read_clip(path: str | Path) -> Weights:
     activation = activation or _activation_beside(path)
     if ROWS not in state:
         return Weights(state, activation)
-    rows, ids = state.pop(ROWS), state.pop(ROW_IDS)
     try:
-        table = untrained_rows(int(notes["vocabulary"]), rows.shape[1], int(notes["token_seed"]))
+        rows, ids, vocabulary = state.pop(ROWS), state.pop(ROW_IDS), int(notes["vocabulary"])
+        if vocabulary > LARGEST_VOCABULARY:
+            raise ValueError(f"a vocabulary of {vocabulary} tokens")
+        table = untrained_rows(vocabulary, rows.shape[1], int(notes["token_seed"]))
         table[ids] = rows
-    except (KeyError, ValueError, IndexError, RuntimeError) as error:
+    except (KeyError, ValueError, IndexError, RuntimeError, MemoryError) as error:
         raise CheckpointError(f"{path} has a damaged token table ({error}): fetch or rebuild it") from error
     return Weights(state | {TOKEN_TABLE: table}, activation)
 

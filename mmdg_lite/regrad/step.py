@@ -5,6 +5,7 @@ it. The gradients of the other modalities are weighed by their certainty and pro
 agree with the branch's own and do not disturb where they conflict; the fastest modality is the one to be held back.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -90,12 +91,15 @@ class ReGrad:
 
     def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
         """Restore what `state_dict` gave. Raises `KeyError` on a missing entry, `ValueError` on another number of
-        modalities."""
-        averages = [float(value) for value in state["averages"]]
-        updates = [int(value) for value in state["updates"]]
+        modalities, averages that are no finite numbers, and updates that are no counts."""
+        averages, updates = state["averages"], state["updates"]
         if not len(averages) == len(updates) == len(MODALITIES):
             raise ValueError("regrad needs one average and one number of updates per modality")
-        self.averages, self.updates = averages, updates
+        if any(type(value) not in (int, float) or not math.isfinite(value) for value in averages):
+            raise ValueError(f"regrad's averages are {averages!r}, must be finite numbers")
+        if any(type(value) is not int or value < 0 for value in updates):
+            raise ValueError(f"regrad's numbers of updates are {updates!r}, must be counts")
+        self.averages, self.updates = [float(value) for value in averages], [int(value) for value in updates]
 
     def update(self, losses: PerModality) -> Modality | None:
         """Update the moving averages by one step's losses and say which modality is the fastest.

@@ -2,7 +2,6 @@
 
 import ast
 import copy
-import json
 import os
 import re
 import sys
@@ -16,7 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
-from mmdg_lite.configuration import REPOSITORY, write_json, write_text
+from mmdg_lite.configuration import REPOSITORY, read_values, write_json, write_text
 from mmdg_lite.reproduce.stated_numbers import fill_numbers
 
 KERNEL = "python3"
@@ -198,8 +197,14 @@ def write_findings(out_dir: str | Path, notebook: str, values: Mapping[str, Any]
 
 
 def read_findings(out_dir: str | Path, notebook: str) -> dict[str, Any]:
-    """What `write_findings` wrote. Raises FileNotFoundError when the notebook has not been run into `out_dir`."""
-    return dict(json.loads((Path(out_dir) / f"{notebook}_findings.json").read_text(encoding="utf-8")))
+    """What `write_findings` wrote.
+
+    Raises FileNotFoundError when the notebook has not been run into `out_dir`, ConfigurationError for a damaged file.
+    """
+    path = Path(out_dir) / f"{notebook}_findings.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no findings; run the notebook first")
+    return read_values(path)
 
 
 def _plain(value: Any) -> Any:

@@ -56,7 +56,7 @@ class RunTimes:
 
     def add(self, run: PlannedRun) -> None:
         """Record a run that is finished now."""
-        self._record(_kind(run.config), json.loads((run.folder / "result.json").read_text(encoding="utf-8")))
+        self._record(_kind(run.config), read_run(run.folder)[1])
 
     def total(self, runs: Sequence[PlannedRun]) -> tuple[float, list[str]]:
         """Expected seconds of all runs one after another, and the methods of those whose time is unknown."""
@@ -67,8 +67,8 @@ class RunTimes:
     def _record(self, kind: tuple[object, ...], result: Mapping[str, Any]) -> None:
         on_cuda = result.get("device_memory_mib") is not None
         if isinstance(seconds := result.get("seconds"), int | float):
-            self._seconds[(*kind, on_cuda)].append(float(seconds) - result.get("p6_seconds", 0.0))
-        if "p6_seconds" in result:
+            self._seconds[(*kind, on_cuda)].append(float(seconds) - (result.get("p6_seconds") or 0.0))
+        if result.get("p6_seconds") is not None:
             self._p6_seconds[kind[0], on_cuda].append(float(result["p6_seconds"]))
 
 

@@ -5,7 +5,6 @@ Nothing is remembered between calls and no metric is taken from a file that a ru
 here from the scores, at the threshold fixed on the same run's validation scores.
 """
 
-import json
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -14,8 +13,10 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
+from mmdg_lite.configuration import parse_json
 from mmdg_lite.data.real.files import read_gzip, read_regular
 from mmdg_lite.metrics import bootstrap_interval, threshold_at_eer
+from mmdg_lite.modality import MODALITIES
 from mmdg_lite.runs.folder import finished_runs, read_run
 from mmdg_lite.runs.packed import FILE, packed_names, read_packed, read_packed_list
 from mmdg_lite.runs.scores import TEST, VALIDATION, Scores, of_p6, read_scores
@@ -84,12 +85,21 @@ def list_names(run: str | Path) -> list[str]:
 def read_list(run: str | Path, name: str) -> Scores:
     """Scores of a run on one list, see `list_names`.
 
-    Raises FileNotFoundError where it has none, and ValueError, naming the file, where that is damaged.
+    Raises FileNotFoundError where it has none, and ValueError, naming the file, where that is damaged, or holds live
+    faces alone or attacks alone: error rates need both.
     """
     run = Path(run)
     own = run / "scores" / f"{name}{ENDING}"
     packed = None if own.is_file() else _packed(run)
-    return read_packed(packed, run.relative_to(packed.parent).as_posix(), name) if packed else read_scores(own)
+    found = read_packed(packed, run.relative_to(packed.parent).as_posix(), name) if packed else read_scores(own)
+    return _of_both_classes(found, packed or own, name)
+
+
+def _of_both_classes(scores: Scores, path: Path, name: str) -> Scores:
+    if (classes := set(scores.labels.tolist())) != {0, 1}:
+        kinds = "no samples" if not classes else "live faces alone" if classes == {1} else "attacks alone"
+        raise ValueError(f"{path}: {name} holds {kinds}; error rates need both classes")
+    return scores
 
 
 class Lists:
@@ -122,7 +132,8 @@ class Lists:
             return read_list(run, name)
         self._turn_to(packed)
         if name not in self._known:
-            self._known[name] = read_packed_list(packed, name)
+            found = read_packed_list(packed, name)
+            self._known[name] = {of: _of_both_classes(scores, packed, name) for of, scores in found.items()}
         of = run.relative_to(packed.parent).as_posix()
         return self._known[name][of] if of in self._known[name] else read_list(run, name)  # which says what is missing
 
@@ -151,23 +162,49 @@ def read_history(run: str | Path, *, event: str = "train") -> pd.DataFrame:
     """The lines of a run's metrics.jsonl of one event ("train" or "validation"), a row each, in order.
 
     A last line that was cut off (the run was killed while writing it) is left out; any other broken line is a
-    ValueError.
+    ValueError, and so is one whose values are not what a training writes (`_check_line`).
     """
     lines = read_log(run).split("\n")
     rows = []
     for number, line in enumerate(lines, start=1):
         if not line:
             continue
+        where = f"{Path(run) / 'metrics.jsonl'}, line {number}"
         try:
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError(f"a {type(row).__name__}, no object")
-            rows.append(row)
+            row = parse_json(line)
         except (ValueError, RecursionError) as error:
             if number == len(lines):
                 break
-            raise ValueError(f"{Path(run) / 'metrics.jsonl'}, line {number}: not JSON ({error})") from error
-    return pd.DataFrame([row for row in rows if row.get("event") == event])
+            raise ValueError(f"{where}: not JSON ({error})") from error
+        _check_line(row, where)
+        rows.append(row)
+    return pd.DataFrame([row for row in rows if row["event"] == event])
+
+
+def _check_line(row: Any, where: str) -> None:
+    """Raise ValueError unless a line of a log is an object with an event and a step, an integer, whose other values
+    are numbers or null, but for words, sample ids and `improved`; a validation has its EER and cross-entropy."""
+    if not isinstance(row, dict):
+        raise ValueError(f"{where}: a {type(row).__name__}, no object")
+    needed = ("event", "step", "eer", "loss") if row.get("event") == "validation" else ("event", "step")
+    for name in (*row, *needed):
+        value = row.get(name)
+        if name == "step":
+            fits = type(value) is int and value >= 0
+        elif name == "fastest":
+            fits = value is None or value in [modality.value for modality in MODALITIES]
+        elif name in ("event", "fault"):
+            fits = isinstance(value, str)
+        elif name == "improved":
+            fits = isinstance(value, bool)
+        elif name == "ids":
+            fits = isinstance(value, list)
+        else:
+            fits = type(value) in (int, float) or (value is None and name not in needed)
+        if not fits:
+            raise ValueError(
+                f"{where}: {name[:40]!r} is {str(value)[:40]!r}, which no training writes; restore the file"
+            )
 
 
 def _measured(run: Path, lists: "Lists") -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

@@ -1,6 +1,5 @@
 """Results of one finished run: its validations, its threshold, and its error rates on every test."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pandas as pd
 
 from mmdg_lite.metrics import bootstrap_interval
 from mmdg_lite.results.collect import list_names, read_history, read_list
-from mmdg_lite.runs.folder import RunFolder, read_threshold
+from mmdg_lite.runs.folder import RunFolder, read_run, read_threshold
 from mmdg_lite.runs.scores import TEST, Scores, missing_words, of_p6
 
 
@@ -17,8 +16,11 @@ def validations(run: str | Path) -> pd.DataFrame:
     """The validation lines of a run, with a column `kept` that is true for the candidate whose parameters tested.
 
     Trained methods keep the lowest EER, ties broken by cross-entropy; the linear probe the lowest cross-entropy.
+    Raises ValueError, naming the file, for a log without validations, or a damaged one.
     """
     looks = read_history(run, event="validation")
+    if looks.empty:
+        raise ValueError(f"{Path(run) / 'metrics.jsonl'} holds no validation; restore the file, or run again")
     order = ["loss"] if "strength" in looks else ["eer", "loss"]
     best = looks.sort_values(order, kind="stable").index[0]
     return looks.assign(kept=looks.index == best)
@@ -64,22 +66,38 @@ def test_table(run: str | Path) -> pd.DataFrame:
 
 
 def run_findings(run: str | Path) -> dict[str, Any]:
-    """The numbers of a finished run that a grid or a test looks at: fractions, averaged over targets."""
+    """The numbers of a finished run that a grid or a test looks at: fractions, averaged over targets.
+
+    Raises ValueError, naming the file, for a result without them, or another damaged file.
+    """
     folder = RunFolder(run)
-    config, result = folder.read_config(), json.loads(folder.result.read_text(encoding="utf-8"))
+    config, result = folder.read_config(), read_run(run)[1]
     kept = validations(run).query("kept").iloc[0]
-    complete = [result["metrics"][f"test_{letter}"] for letter in config.domains.targets]
     names = ("hter", "hter_at_eer", "auc", "far", "frr")
+
+    def number(*keys: str) -> float:
+        value: Any = result
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if type(value) not in (int, float):
+            raise ValueError(f"{folder.result}: {'.'.join(keys)} is {str(value)[:40]!r}, must be a number")
+        return value
+
+    listed = result["metrics"] if isinstance(result.get("metrics"), dict) else {}
+    per_test = {name: number("metrics", name, "hter") for name in listed if name != "validation"}
     return {
         "method": config.method,
         "protocol": config.protocol,
         "setting": config.setting,
         "seed": config.seed,
-        "steps": result["steps"],
+        "steps": number("steps"),
         "kept_step": int(kept["step"]),
-        "seconds": result["seconds"],
-        "threshold": result["threshold"],
-        "validation_eer": result["metrics"]["validation"]["eer"],
-        **{name: float(np.mean([metrics[name] for metrics in complete])) for name in names},
-        "hter_per_test": {name: metrics["hter"] for name, metrics in result["metrics"].items() if name != "validation"},
+        "seconds": number("seconds"),
+        "threshold": number("threshold"),
+        "validation_eer": number("metrics", "validation", "eer"),
+        **{
+            name: float(np.mean([number("metrics", f"test_{letter}", name) for letter in config.domains.targets]))
+            for name in names
+        },
+        "hter_per_test": per_test,
     }

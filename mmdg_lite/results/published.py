@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from mmdg_lite.data.real.files import read_regular
 from mmdg_lite.results.cells import PROTOCOLS
 
 COLUMNS = ("method", "protocol", "setting", "metric_percent", "value", "source", "standing")
@@ -31,14 +32,18 @@ def published_results(path: str | Path | None = None) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: its columns differ, or a row is unusable; the message names file and line.
+        ValueError: it is no CSV table in UTF-8, its columns differ, or a row is unusable; the message names file and
+            line.
     """
     shipped = pd.read_csv(
         StringIO((files("mmdg_lite") / "assets" / "published_results.csv").read_text(encoding="utf-8"))
     )
     if path is None:
         return shipped
-    own = pd.read_csv(path)
+    try:
+        own = pd.read_csv(StringIO(read_regular(path).decode("utf-8-sig")))
+    except ValueError as error:  # of pandas too
+        raise ValueError(f"{path} is no CSV table in UTF-8 ({error})") from error
     if tuple(own.columns) != COLUMNS:
         raise ValueError(f"{path}: columns must be {', '.join(COLUMNS)}; they are {', '.join(own.columns)}")
     for line, row in enumerate(own.to_dict("records"), start=2):

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from mmdg_lite.configuration import write_bytes
+from mmdg_lite.configuration import parse_json, write_bytes
 from mmdg_lite.models.clip_weights import CheckpointError, foreign_content, safetensors_bytes
 
 __all__ = [
@@ -81,7 +81,7 @@ def read_checkpoint(
     if CHECKSUM not in metadata and checksum_required:
         raise CheckpointError(f"{path} has no checksum: an earlier version wrote it; delete it and start again")
     try:
-        values = json.loads(metadata["values"])
+        values = parse_json(metadata["values"])
     except (KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} has no readable values in its header ({error!r})") from error
     if not isinstance(values, dict):
@@ -158,6 +158,8 @@ def load_optimiser_tensors(
         moment = parameters[place].detach()
         moments = {"exp_avg": moment, "exp_avg_sq": moment, "step": torch.tensor(0.0)}
         check_form(entries, moments if has_moments else {}, what=f"optimiser state of parameter {place}")
+        if any((entries[name] < 0).any() for name in ("exp_avg_sq", "step") if name in entries):
+            raise ValueError(f"optimiser state of parameter {place}: a square, or the number of steps, is negative")
     optimiser.load_state_dict({"state": state, "param_groups": current["param_groups"]})
 
 

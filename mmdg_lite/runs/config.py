@@ -24,6 +24,22 @@ NonFinite = Literal["stop", "skip"]
 Jitter = Literal["shared", "each"]
 
 
+LARGEST_SIDE = 1024
+"""Pixels; CLIP's largest vision transformers take 448."""
+MOST_PIXELS = 2**32
+"""Pixels of all faces of a synthetic list, which are rendered into memory: a million faces of 64 x 64, 20 GB."""
+MOST_WORKERS = 256
+LARGEST_SEED = 2**63 - 1
+"""What every generator of random numbers takes."""
+
+
+def at_most(values: Any, highest: int, *names: str, part: str) -> None:
+    """Raise `ValueError`, naming the setting, if one of them is above `highest`: configurations come from anyone."""
+    for name in names:
+        if getattr(values, name) > highest:
+            raise ValueError(f"{part}.{name} must be at most {highest}, got {getattr(values, name)}")
+
+
 def at_least(values: Any, lowest: float, *names: str, part: str) -> None:
     """Raise `ValueError`, naming the setting, if one of them is not a finite number of at least `lowest`."""
     for name in names:
@@ -58,6 +74,10 @@ class DataConfig:
     def __post_init__(self) -> None:
         at_least(self, 1, "size", "train_samples", "validation_samples", "test_samples", part="data")
         at_least(self, 0, "seed", "workers", part="data")
+        at_most(self, LARGEST_SIDE, "size", part="data")
+        at_most(self, MOST_PIXELS // self.size**2, "train_samples", "validation_samples", "test_samples", part="data")
+        at_most(self, MOST_WORKERS, "workers", part="data")
+        at_most(self, LARGEST_SEED, "seed", part="data")
         if self.jitter == "each" and not self.augment:
             raise ValueError('data.jitter: "each" needs data.augment; without it there is no jitter')
         if self.deployments and self.root is not None:
@@ -119,6 +139,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         at_least(self, 0, "seed", part="run")
+        at_most(self, LARGEST_SEED, "seed", part="run")
         check_path_name(self.method, what="method")
         if self.model.source_domains != self.domains.sources:
             given, wanted = (", ".join(names) for names in (self.model.source_domains, self.domains.sources))

@@ -16,6 +16,8 @@ from mmdg_lite.runs.plugins import Plugin, check_recorded
 if TYPE_CHECKING:
     import torch
 
+COSTS = ("steps", "seconds", "p6_seconds", "memory_mib", "device_memory_mib")
+"""Numbers of a result beside its metrics."""
 LATER = "resumed_with"
 """Key of environment.json: further environments that went on with a run, where they differ from the first."""
 
@@ -57,6 +59,12 @@ class RunFolder:
         check_recorded(recorded, where=where)
         return from_dict(RunConfig, values, where=where)
 
+    def check_inside(self, folder: Path) -> None:
+        """Raise `RuntimeError` if a folder of this run is a link to elsewhere: folders come from anyone, and what is
+        written into this one must not replace files at another place."""
+        if not folder.resolve().is_relative_to(self.path.resolve()):
+            raise RuntimeError(f"{folder} links to {folder.resolve()}, outside of the run's folder; remove the link")
+
     def check(self, config: RunConfig) -> None:
         """Raises `RuntimeError`, naming what differs, if the folder holds a run of another configuration."""
         if not self.config.is_file():
@@ -77,9 +85,11 @@ class RunFolder:
         `device`: what the run computes on, for the record; None: what `config.device` stands for.
 
         Raises:
-            RuntimeError: another process holds it, or it belongs to another configuration (naming what differs).
+            RuntimeError: another process holds it, it belongs to another configuration (naming what differs), or its
+                folder of scores is a link to elsewhere.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        self.check_inside(self.scores)
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
@@ -106,6 +116,8 @@ class RunFolder:
         """Write what the run is made with; what another process began it with is kept, and the rest told apart."""
         first = read_values(self.environment) if self.environment.is_file() else now
         later = first.pop(LATER, [])
+        if not isinstance(later, list):
+            raise ConfigurationError(f"{self.environment}: {LATER} must be a list; restore the file, or delete it")
         if now not in (first, *later):
             later.append(now)
         write_json(self.environment, first | ({LATER: later} if later else {}))
@@ -158,8 +170,12 @@ def read_run(run: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
             check_path_name(setting_folder(str(config[key])) if key == "setting" else config[key], what=key)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
-    if not isinstance(config["data"], dict) or type(config["seed"]) is not int:
-        raise ValueError(f"{where}: data must be an object with named values, and seed an integer")
+    parts = config["data"], config.get("training", {})
+    if not all(isinstance(part, dict) for part in parts) or type(config["seed"]) is not int:
+        raise ValueError(f"{where}: data and training must be objects with named values, and seed an integer")
+    for key in COSTS:
+        if isinstance(value := result.get(key, 0), bool) or not isinstance(value, int | float | None):
+            raise ValueError(f"{Path(run) / 'result.json'}: {key} is {str(value)[:40]!r}, must be a number")
     return config, result
 
 

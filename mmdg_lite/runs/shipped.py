@@ -16,13 +16,13 @@ import torch
 from mmdg_lite.configuration import ASSETS, read_json, write_bytes, write_json
 from mmdg_lite.data.statistics import PictureStatistics
 from mmdg_lite.data.synthetic import BENCHMARK_VERSION
-from mmdg_lite.models.builder import build
 from mmdg_lite.models.clip_weights import record_weights
 from mmdg_lite.models.multimodal import MultimodalModel
 from mmdg_lite.runs.checkpoints import read_checkpoint, write_checkpoint
 from mmdg_lite.runs.command import as_commanded, command_line
 from mmdg_lite.runs.config import RunConfig, resolve_device
 from mmdg_lite.runs.folder import RunFolder, read_run, read_threshold
+from mmdg_lite.runs.kept_model import kept_model
 
 WEIGHTS, RECORD, PICTURES = "quickstart.safetensors", "quickstart.json", "quickstart_pictures.json"
 LARGEST = 2_000_000  # bytes; a package should not carry more
@@ -40,6 +40,10 @@ class Record:
     benchmark_version: str  # of the synthetic domains that it was trained on
     commit: str | None  # of the code that made it
     command: str  # that makes the run again
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold must be in 0..1, got {self.threshold}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +83,9 @@ def load_shipped(*, folder: str | Path = ASSETS, device: str = "cpu") -> Shipped
             )
     record = read_json(Record, record_file)
     where = resolve_device(device)
-    model = build(record.config.model)
-    model.load_trainable_state_dict(read_checkpoint(weights).tensors)
+    model = kept_model(record.config, weights, source=record_file, device=where)
     statistics = read_json(PictureStatistics, pictures)
-    return Shipped(model=model.to(where).eval(), record=record, pictures=statistics, device=where)
+    return Shipped(model=model, record=record, pictures=statistics, device=where)
 
 
 def ship(run: str | Path, *, folder: str | Path = ASSETS) -> tuple[Path, Path]:

@@ -7,11 +7,15 @@ from typing import Any
 
 import torch
 
-from mmdg_lite.configuration import write_bytes, write_text
+from mmdg_lite.configuration import parse_json, write_bytes, write_text
+from mmdg_lite.data.real.files import read_regular
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.regrad.step import Report
 from mmdg_lite.runs.ranks import rank
 from mmdg_lite.training.joint_step import Joint
+
+LARGEST_LOG = 2**30
+"""Bytes; a line has less than 1,000, and there is one for five steps."""
 
 
 class TrainingLog:
@@ -40,16 +44,17 @@ class TrainingLog:
         """Drop lines of later steps, since they will be made again, and what a loss of power left of the last line.
 
         That is a line that was cut off, and zero bytes with what follows them. Raises `ValueError`, naming the file,
-        for any other line that is not one of a log.
+        for any other line that is not one of a log, and `OSError` for a pipe or a device.
         """
         if rank() > 0:
             return
         kept = []
-        for number, line in enumerate(self.path.read_bytes().partition(b"\0")[0].splitlines(keepends=True), start=1):
+        content = read_regular(self.path, limit=LARGEST_LOG).partition(b"\0")[0]
+        for number, line in enumerate(content.splitlines(keepends=True), start=1):
             if not line.endswith(b"\n"):
                 break
             try:
-                of = json.loads(line)["step"]
+                of = parse_json(line)["step"]
                 if type(of) is not int:
                     raise TypeError(f"step is {of!r}")
             except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -7,10 +7,9 @@ from typing import Any
 
 from mmdg_lite.configuration import write_json
 from mmdg_lite.data.dataset import FaceDataset, live_and_species
-from mmdg_lite.models.builder import build
-from mmdg_lite.runs.checkpoints import read_checkpoint
 from mmdg_lite.runs.config import DataConfig, RunConfig, resolve_device
 from mmdg_lite.runs.folder import RunFolder, read_threshold
+from mmdg_lite.runs.kept_model import kept_model
 from mmdg_lite.runs.scores import Pattern
 from mmdg_lite.runs.setting_data import check_classes, load_domain
 from mmdg_lite.training.evaluation import Scorer, Scores, model_scorer, score, target_tests
@@ -47,6 +46,7 @@ def evaluate(
         ValueError: the run is unfinished, or of a method that keeps no model (the linear probe).
         FileNotFoundError: a domain has no converted data.
         ValueError: a domain's test list without live faces, or without attacks.
+        RuntimeError: without `out`, the folder inside the run's is a link to elsewhere.
     """
     folder = RunFolder(run)
     scorer, config = _kept_model(folder, device)
@@ -54,6 +54,8 @@ def evaluate(
     data = _data(config.data, data_root=data_root, samples=samples, seed=data_seed)
     left_out = config.domains.left_out_species
     target = Path(out) if out is not None else folder.path / "evaluation"
+    if out is None:
+        folder.check_inside(target / "scores")
     metrics = {}
     for letter in domains or config.domains.targets:
         dataset = load_domain(data, letter, "test")
@@ -92,9 +94,11 @@ def add_p6(run: str | Path, *, device: str = "auto", cache: str | None = None, p
 
     Raises:
         ValueError: the run is unfinished, of a method that keeps no model (the linear probe), or of real data.
+        RuntimeError: the run's folder of scores is a link to elsewhere.
     """
     folder = RunFolder(run)
     scorer, config = _kept_model(folder, device)
+    folder.check_inside(folder.scores)
     changed = replace(config, data=replace(config.data, deployments=True, cache=cache))
 
     def scored(dataset: FaceDataset, missing: Pattern) -> Scores:
@@ -114,9 +118,8 @@ def _kept_model(folder: RunFolder, device: str) -> tuple[Scorer, RunConfig]:
         raise ValueError(f"{folder.path} has no model.safetensors: its method is fitted anew by every run, not kept")
     config = folder.read_config()
     where = resolve_device(device)
-    model = build(config.model)
-    model.load_trainable_state_dict(read_checkpoint(folder.model).tensors)
-    return model_scorer(model.to(where), where, precision=config.training.precision), config
+    model = kept_model(config, folder.model, source=folder.config, device=where)
+    return model_scorer(model, where, precision=config.training.precision), config
 
 
 def _data(data: DataConfig, *, data_root: str | Path | None, samples: int | None, seed: int | None) -> DataConfig:

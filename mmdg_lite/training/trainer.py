@@ -279,6 +279,12 @@ class Trainer:
             check_form(best, model, what="best")
         elif best_step:
             raise ValueError(f"the parameters of the best step, {best_step}, are missing")
+        for name, value in state.tensors.items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise ValueError(f"{name} is not finite")
+        seconds = values["seconds"]
+        if type(seconds) not in (int, float) or seconds < 0:
+            raise ValueError(f"seconds is {seconds!r}, must be a number of at least 0")
         load_optimiser_tensors(self.optimiser, state.part("optimiser"), stepped=step > skipped)
         self.model.load_trainable_state_dict(state.part("model"))
         self.generator.set_state(state.tensors["generator"])
@@ -286,7 +292,7 @@ class Trainer:
         eer, loss = (math.inf if value is None else float(value) for value in values["best_key"])
         self.best, self.best_key = best, (eer, loss)
         self.step, self.best_step, self.waited, self.skipped = step, best_step, waited, skipped
-        self.seconds = float(values["seconds"])
+        self.seconds = float(seconds)
 
     def _epoch(self, epoch: int, start: int) -> Any:
         """This rank's share of the batches of one epoch from number `start` on, the same whenever it asks."""

@@ -168,9 +168,9 @@ def test_killed_at_any_moment_it_goes_on_and_ends_the_same(tmp_path):
 
 
 def _wait_for_lock(folder):
-    """Until the killed run's worker has noticed and gone, which must take no more than moments."""
+    """Until the killed run's worker has noticed and gone: moments, but more of them on a loaded machine."""
     try:
-        with FileLock(folder / ".lock", timeout=20):
+        with FileLock(folder / ".lock", timeout=300):
             return
     except Timeout:
         pytest.fail("a worker outlives its killed parent")

@@ -184,4 +184,4 @@ except SystemExit:
 else:
     raise AssertionError("--help did not exit")
 """
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=600)

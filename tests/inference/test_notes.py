@@ -1,11 +1,12 @@
 """Notes: none too often on the pictures of the sources, and each where it belongs."""
 
+import json
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from mmdg_lite.configuration import read_json, to_dict
+from mmdg_lite.configuration import ConfigurationError, read_json, to_dict
 from mmdg_lite.data.dataset import ArrayDataset, ConcatDataset
 from mmdg_lite.data.statistics import FEATURES, PictureStatistics, features, picture_statistics
 from mmdg_lite.data.synthetic import benchmark_split
@@ -142,3 +143,20 @@ def test_statistics_survive_their_file_and_leave_out_what_nobody_has(samples):
     assert set(made.modalities) == {"rgb", "infrared"}
     assert all(np.isfinite(list(m.high.values())).all() for m in made.modalities.values())
     assert to_dict(made)["modalities"]["rgb"]["pictures"] == len(samples)
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (lambda rgb: rgb["low"].pop("mean"), "low and high must name"),
+        (lambda rgb: rgb["domains"].clear(), "a domain and a picture"),
+        (lambda rgb: rgb["domains"]["C"]["mean"].pop(), "must be of 7 features"),
+        (lambda rgb: rgb["domains"]["C"]["inverse"][3].append(0.0), "must be of 7 features"),
+    ],
+)
+def test_statistics_that_do_not_fit_are_named(statistics, tmp_path, change, reason):
+    values = to_dict(statistics)
+    change(values["modalities"]["rgb"])
+    (tmp_path / "statistics.json").write_text(json.dumps(values))
+    with pytest.raises(ConfigurationError, match=rf"statistics\.json.*{reason}"):
+        read_json(PictureStatistics, tmp_path / "statistics.json")

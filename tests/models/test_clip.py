@@ -279,12 +279,24 @@ def test_a_file_of_another_model_is_refused(tmp_path, random_tiny):
         load_clip("tiny", checkpoint=path)
 
 
-def test_a_damaged_token_table_is_refused(tmp_path, random_tiny):
+@pytest.mark.parametrize(
+    "ids, vocabulary",
+    [(torch.tensor([0, 10**6]), "49408"), (None, "49408"), (torch.tensor([0, 1]), "10" * 12), (torch.ones(2), "49408")],
+    ids=[
+        "a row beyond the table",
+        "no numbers of rows",
+        "a vocabulary that no memory holds",
+        "rows that are no integers",
+    ],
+)
+def test_a_damaged_token_table_is_refused(tmp_path, random_tiny, ids, vocabulary):
     path = tmp_path / "table.safetensors"
     write_compact(path, random_tiny.state_dict(), [0, 1], seed=0)
     tensors = load_file(path)
-    tensors[ROW_IDS] = torch.tensor([0, 10**6])
-    save_file(tensors, path, metadata={"vocabulary": "49408", "token_seed": "0"})
+    del tensors[ROW_IDS]
+    save_file(
+        tensors | ({} if ids is None else {ROW_IDS: ids}), path, metadata={"vocabulary": vocabulary, "token_seed": "0"}
+    )
     with pytest.raises(CheckpointError, match=r"table\.safetensors has a damaged token table"):
         load_clip("tiny", checkpoint=path)
 

@@ -10,11 +10,13 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
+from distributed import Client
 
 from mmdg_lite.configuration import to_dict
 from mmdg_lite.reproduce.dask import LOOPBACK, on_dask
@@ -102,6 +104,17 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def started_scheduler(processes, file):
+    """The address of a scheduler on a port that the system chose, once it listens there."""
+    options = ("--host", LOOPBACK, "--port", "0", "--no-dashboard", "--dashboard-address", f"{LOOPBACK}:0")
+    process = processes("scheduler", *options, "--scheduler-file", str(file))
+    while True:
+        assert process.poll() is None, "the scheduler ended"
+        with suppress(FileNotFoundError, json.JSONDecodeError):  # not there yet, or not whole
+            return json.loads(file.read_text())["address"]
+        time.sleep(0.02)
+
+
 def kill_in_the_middle(folder, workers, killed):
     """Kill the worker that executes the first run to have made a third of its steps."""
     numbers = {worker.pid: worker for worker in workers}
@@ -116,20 +129,19 @@ def kill_in_the_middle(folder, workers, killed):
         time.sleep(0.02)
 
 
-@pytest.mark.timeout(300)
 def test_a_killed_worker_loses_nothing_and_nothing_is_made_twice(notebooks, processes, tmp_path):
-    address = f"tcp://{LOOPBACK}:{free_port()}"
-    port = address.rsplit(":", 1)[1]
-    processes("scheduler", "--host", LOOPBACK, "--port", port, "--no-dashboard", "--dashboard-address", f"{LOOPBACK}:0")
+    address = started_scheduler(processes, tmp_path / "scheduler.json")
     options = ("--no-nanny", "--nthreads", "1", "--host", LOOPBACK, "--no-dashboard")
     workers = [processes("worker", address, *options, "--local-directory", str(tmp_path / f"dask{n}")) for n in (0, 1)]
+    with Client(address, timeout=600) as client:  # workers may take long to start on a loaded machine
+        client.wait_for_workers(len(workers), timeout=600)
     runs, killed = small_plan(tmp_path, seeds=range(3)), []
     killer = threading.Thread(target=kill_in_the_middle, args=(tmp_path, workers, killed), daemon=True)
     killer.start()
     outcomes = run_grid(runs, notebooks=notebooks, workers=2, scheduler=address, progress=False)
 
     [(victim, worker)] = killed
-    assert worker.wait(timeout=10) == -signal.SIGKILL
+    assert worker.wait(timeout=600) == -signal.SIGKILL
     assert sorted(outcome.name for outcome in outcomes) == sorted(run.config.name for run in runs)
     assert not any(outcome.error for outcome in outcomes)
     for run in runs:
@@ -185,7 +197,6 @@ def test_an_address_without_a_scheduler_is_named(monkeypatch, tmp_path):
         next(on_dask(small_plan(tmp_path, seeds=[0]), tmp_path / "none.ipynb", workers=1, scheduler=address))
 
 
-@pytest.mark.timeout(300)
 def test_runs_begin_in_the_order_given(tmp_path):
     missing = tmp_path / "no_such_notebook.ipynb"  # every run fails at once, and leaves its folder's traceback behind
     runs = small_plan(tmp_path, seeds=(4, 0, 3, 1, 2, 5, 7, 6))

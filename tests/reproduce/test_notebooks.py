@@ -11,6 +11,7 @@ import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from mmdg_lite.__main__ import main
+from mmdg_lite.configuration import ConfigurationError
 from mmdg_lite.reproduce import notebooks
 
 
@@ -154,3 +155,12 @@ def test_only_numbered_notebooks_are_chapters(tmp_path):
     for name in ("01_b.ipynb", "00_a.ipynb", "scratch.ipynb", "02_notes.md"):
         (tmp_path / name).write_text("")
     assert [p.name for p in notebooks.numbered(tmp_path)] == ["00_a.ipynb", "01_b.ipynb"]
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"x": 1', "[" * 100_000, "\ufffd", "NaN"])
+def test_damaged_findings_are_named(tmp_path, text):
+    (tmp_path / "00_findings.json").write_text(text)
+    with pytest.raises(ConfigurationError, match=r"00_findings\.json"):
+        notebooks.read_findings(tmp_path, "00")
+    with pytest.raises(FileNotFoundError, match=r"01_findings\.json"):
+        notebooks.read_findings(tmp_path, "01")

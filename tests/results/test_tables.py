@@ -478,3 +478,11 @@ def test_differences_from_another_reference(p1):
     assert turned["method"] == "Plain fusion" and turned["pairs"] == row["pairs"]
     assert float(turned["difference"]) == -float(row["difference"])
     assert paired(frame, "P1", reference="mmdg").empty
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b'a,b\n"x', b"a,b\n1,2,3\n", b""])
+def test_published_numbers_that_are_no_table_are_named(tmp_path, content):
+    path = tmp_path / "own.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"own\.csv"):
+        published_results(path)

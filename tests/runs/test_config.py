@@ -13,6 +13,7 @@ from mmdg_lite.configuration import ConfigurationError, from_dict, read_json, to
 from mmdg_lite.data.augmentation import Augmentation
 from mmdg_lite.data.protocols import PROTOCOLS
 from mmdg_lite.registry import check_path_name
+from mmdg_lite.reproduce.progress import RunTimes
 from mmdg_lite.runs import folder as run_folder
 from mmdg_lite.runs.command import changed_settings
 from mmdg_lite.runs.config import PROFILES, RunConfig, TrainingConfig, configure, resolve_device, setting_folder
@@ -252,12 +253,12 @@ with RunFolder({str(tmp_path)!r}).claimed(configure("quick")):
             pass
         assert str(tmp_path) in str(refusal.value)
         holder.kill()  # a dead process holds nothing
-        holder.wait(timeout=60)
+        holder.wait(timeout=600)
         with RunFolder(tmp_path).claimed(configure("quick")):
             pass
     finally:
         holder.kill()
-        holder.communicate(timeout=60)
+        holder.communicate(timeout=600)
 
 
 def test_what_killed_trainings_left_half_written_is_removed_at_the_next_start(tmp_path):
@@ -278,6 +279,9 @@ def test_what_killed_trainings_left_half_written_is_removed_at_the_next_start(tm
         ("setting", "a/../b"),
         ("method", ".."),
         ("method", None),
+        ("profile", "con"),
+        ("profile", "Nul.x"),
+        ("method", "x" * 101),
         ("seed", "../x"),
         ("data", []),
     ],
@@ -288,6 +292,26 @@ def test_names_in_files_that_would_become_paths_are_refused(key, value, make_run
     (run / "config.json").write_text(json.dumps(config | {key: value}))
     with pytest.raises(ValueError, match=rf"config\.json: .*{key}"):
         read_run(run)
+
+
+@pytest.mark.parametrize("key", ["steps", "seconds", "p6_seconds", "memory_mib", "device_memory_mib"])
+@pytest.mark.parametrize("value", ["1", [], {}, True])
+def test_costs_of_a_result_that_are_no_numbers_are_named(key, value, make_run):
+    run = make_run(method="fusion")
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps(result | {key: value}))
+    for read in (read_run, RunTimes.recorded):
+        with pytest.raises(ValueError, match=rf"result\.json: {key} is "):
+            read(run)
+
+
+@pytest.mark.parametrize("value", [None, [], 3, "x"])
+def test_settings_of_training_that_are_no_object_are_named(value, make_run):
+    run = make_run(method="fusion")
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"training": value}))
+    with pytest.raises(ValueError, match=r"config\.json: data and training must be objects"):
+        RunTimes.recorded(run.parent)
 
 
 @pytest.mark.parametrize("name", ["../fusion", "a/b", "", "."])
@@ -301,3 +325,26 @@ def test_every_setting_can_name_a_folder():
     for protocol in PROTOCOLS.values():
         for setting in protocol:
             check_path_name(setting_folder(setting), what="setting")
+
+
+@pytest.mark.parametrize("text", ['{"resumed_with": 3}', '{"resumed_with": {}}', '{"threads": 1e400}', "[]"])
+def test_a_damaged_environment_is_named(tmp_path, text):
+    run = RunFolder(tmp_path)
+    run.environment.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"environment\.json"), run.claimed(configure("quick")):
+        pass
+
+
+@pytest.mark.parametrize(
+    "part, name, value",
+    [
+        ("data", "size", 1025),
+        ("data", "test_samples", 2**20 + 1),
+        ("data", "train_samples", 10**30),
+        ("data", "workers", 257),
+        ("data", "seed", 2**63),
+    ],
+)
+def test_settings_that_no_machine_holds_are_refused(part, name, value):
+    with pytest.raises(ValueError, match=rf"{part}\.{name} must be at most"):
+        configure("quick", **{part: {name: value}})

@@ -104,6 +104,7 @@ def test_the_command_line_trains_on_two_ranks_what_it_trains_alone(tmp_path):
     assert [environment["ranks"] for environment in environments] == [1, 2]
 
 
+@pytest.mark.timeout(3600)  # minutes on two free cores; a loaded machine takes longer
 def test_however_ranks_end_the_run_goes_on_by_any_number_of_them(tmp_path):
     """One fails, is asked to stop, is killed: the other ends too, and one process finishes the run.
 

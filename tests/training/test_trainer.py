@@ -333,6 +333,17 @@ def test_scores_that_are_not_finite_stop_the_run_and_name_a_sample(tmp_path, mon
         ),
         (lambda _, values: values.update(waited=-2), "waited is -2"),
         (lambda _, values: values.update(regrad={"averages": [0.0], "updates": [1]}), "one average and one number"),
+        (lambda _, values: values["regrad"].update(averages=["0.5"] * 3), "averages .* finite numbers"),
+        (lambda _, values: values["regrad"].update(updates=[-1, 2, 3]), "updates .* counts"),
+        (lambda _, values: values["regrad"].update(updates=[1, 2.5, 3]), "updates .* counts"),
+        (lambda _, values: values.update(seconds=-5), "seconds is -5"),
+        (lambda _, values: values.update(seconds=True), "seconds is True"),
+        *(
+            (lambda tensors, _, part=part: tensors[next(n for n in tensors if part in n)].fill_(math.nan), "not finite")
+            for part in ("model/", "best/", "/exp_avg")
+        ),
+        (lambda tensors, _: tensors["optimiser/0/exp_avg_sq"].fill_(-1), "a square, or .* is negative"),
+        (lambda tensors, _: tensors["optimiser/0/step"].fill_(-3), "a square, or .* is negative"),
         (lambda tensors, _: [tensors.pop(n) for n in list(tensors) if n.startswith("optimiser/")], "state is missing"),
         (lambda tensors, _: tensors.update({"model/head.bias": tensors["model/head.bias"].long()}), "bias is int64"),
         (lambda tensors, _: tensors.update({"model/head.bias": tensors["model/head.bias"].half()}), "bias is float16"),
@@ -358,6 +369,12 @@ def test_a_state_that_does_not_fit_is_refused_by_name(change, reason, tmp_path, 
     with pytest.raises(CheckpointError, match=reason) as stop:
         small_run(tmp_path / "run", "fusion")
     assert str(path) in str(stop.value)
+
+
+def test_a_pipe_in_the_place_of_the_log_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    with pytest.raises(OSError, match=r"not a regular file.*metrics\.jsonl"):
+        TrainingLog(tmp_path / "metrics.jsonl").shorten(3)
 
 
 @pytest.mark.parametrize("left", ['{"event": "train", "st', "\0" * 300, '{"event": "tr\0\0\0', '{"ev\0\n\0\0'])

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from mmdg_lite.data.real.files import read_regular
 from mmdg_lite.data.real.species import cefa_species, surf_species, wmca_species
+from mmdg_lite.registry import DEVICES
 
 LETTERS = ("W", "C", "S", "P")
 DATASETS = {"W": "WMCA", "C": "CASIA-SURF CeFA", "S": "CASIA-SURF", "P": "PADISI-Face"}
 SPLITS = ("train", "val", "test")
-_DEVICES = r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])"
-DOMAIN = re.compile(rf"(?!{_DEVICES}\Z)[A-Za-z][A-Za-z0-9]*")
+DOMAIN = re.compile(rf"(?!{DEVICES}\Z)[A-Za-z][A-Za-z0-9]*")
 """What a domain's name looks like: one of the letters above, or a name of the user's own. It becomes a folder, so it is
 none of the names that Windows keeps for devices."""
 
