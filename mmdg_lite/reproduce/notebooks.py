@@ -23,6 +23,7 @@ KERNEL = "python3"
 # metadata that is kept on a cell; the rest belongs to tools (papermill's timings, editors' state)
 CELL_KEYS = ("tags", "jupyter", "nbgrader")
 WIDGET = "application/vnd.jupyter.widget-view+json"
+SCRIPT = "application/javascript"
 ADDRESS = re.compile(r"(?<= at )0x[0-9a-f]{6,}")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # of IPython's tracebacks
 
@@ -157,9 +158,10 @@ def clean(notebook: NotebookNode, *, places: Sequence[str | Path] = ()) -> Noteb
 
 
 def _is_kept(output: NotebookNode) -> bool:
-    """Not what goes to stderr, nor a widget that has no picture to stand for it."""
+    """Not what goes to stderr, nor a widget that has no picture to stand for it, nor a script for live widgets."""
     data = output.get("data", {})
-    return output.get("name") != "stderr" and (WIDGET not in data or "image/png" in data)
+    live = SCRIPT in data or (WIDGET in data and "image/png" not in data)
+    return output.get("name") != "stderr" and not live
 
 
 def _clean_output(output: NotebookNode, count: int | None, places: Sequence[str | Path]) -> NotebookNode:

@@ -136,6 +136,6 @@ def explorer_cell(page: Any, words: str) -> Any:
     return page.locator(".jp-CodeCell", has=page.locator(f'.widget-html img[alt*="{words}"]'))
 
 
-def handle(cell: Any, tooltip: str) -> Any:
-    """The handle of the slider whose tooltip begins so."""
-    return cell.locator(f'.widget-slider:has([title^="{tooltip}"]) .noUi-handle')
+def handle(cell: Any, label: str) -> Any:
+    """The handle of the slider that has this accessible name."""
+    return cell.get_by_role("slider", name=label, exact=True)
