@@ -241,6 +241,23 @@ class TestImbalanceLab:
         np.testing.assert_array_equal(explorer.state()["ReGrad"].losses, expected.losses)
         assert f"{expected.gap:.3f}" in explorer.words
 
+    def test_presets_answer_as_they_say(self):
+        def told(name):
+            explorer = widgets.explore_imbalance()
+            explorer.choose(name)
+            explorer.reveal()
+            plain, regrad = explorer.state().values()
+            return plain, regrad, explorer.preset.answer
+
+        for name in imbalance_lab.PRESETS:
+            plain, regrad, answer = told(name)
+            assert f"{plain.gap:.3f}" in answer and f"{regrad.gap:.3f}" in answer
+            assert (regrad.gap < plain.gap) == (name != "RGB's faces mixed up")
+        assert f"{plain.losses[-1].mean():.2f}" in answer and f"{regrad.losses[-1].mean():.2f}" in answer
+        assert (regrad.losses[-1] > plain.losses[-1]).all()  # strong coupling
+        plain, regrad, _ = told("loud infrared, quiet RGB")
+        assert regrad.losses[-1].mean() < plain.losses[-1].mean()
+
 
 class TestBalanceExplorer:
     def test_scores_are_those_of_the_shipped_model(self, shipped):
@@ -329,9 +346,36 @@ class TestBalanceExplorer:
     def test_presets_hide_the_answer_until_it_is_asked_for(self, shipped):
         explorer = widgets.explore_balance(shipped)
         explorer.choose("wreck depth: does certainty notice?")
-        assert "hidden" in explorer.words and explorer.controls["depth_holes"].value == 0.8
+        assert "hidden" in explorer.words and explorer.controls["depth_holes"].value == 0.7
         explorer.reveal()
         assert "Mean certainty" in explorer.words
+
+    def test_presets_answer_as_they_say(self, shipped):
+        def seen(name, **turned):
+            values = {**balance_explorer.PRESETS[name].values, **turned}
+            face = {key: values[key] for key in ("domain", "species", "sample")}
+            knobs = balance_explorer.knob_values("W") | {k: values[k] for k in balance_explorer.KNOBS if k in values}
+            return balance_explorer.look(shipped, **face, knobs=knobs), balance_explorer.PRESETS[name]
+
+        rgb, depth, infrared = MODALITIES
+        whole, _ = seen("broken or switched off?", **balance_explorer.knob_values("W"))
+        broken, preset = seen("wreck depth: does certainty notice?")
+        assert f"{whole.certainty[1].mean():.3f}" in preset.question
+        for number in (f"{broken.certainty[1].mean():.3f}", f"{whole.score:.2f}", f"{broken.score:.2f}"):
+            assert number in preset.answer
+        assert (whole.decision, broken.decision) == ("live", "spoof")
+        broken, preset = seen("broken or switched off?")
+        off = broken.scores[frozenset({rgb, infrared})]
+        assert off > broken.threshold and f"{off:.2f}" in preset.answer and f"{broken.score:.2f}" in preset.answer
+        mask, preset = seen("a mask gets through")
+        assert mask.decision == "live" and f"{mask.score:.2f}" in preset.question
+        for group in ({infrared}, {rgb}, {rgb, depth}):
+            assert f"{mask.scores[frozenset(group)]:.2f}" in preset.answer
+        assert f"{mask.shapley[2]:+.2f}" in preset.answer and mask.scores[frozenset({rgb, depth})] < mask.threshold
+        near, preset = seen("find a flip")
+        dim, _ = seen("find a flip", rgb_exposure=0.67)
+        assert abs(near.shapley[0]) < 0.005 and (near.decision, dim.decision) == ("live", "spoof")
+        assert f"{near.score:.2f}" in preset.answer and f"{dim.score:.2f}" in preset.answer
 
     def test_words_say_what_is_seen(self, shipped):
         explorer = widgets.explore_balance(shipped, species="rigid_mask")

@@ -1,6 +1,6 @@
 """Notebook 08 in JupyterLab in a real browser: every cell runs, and each explorer works with keys and a mouse.
 
-Three cells are added: the landscape explorer of notebook 04, one that fails, and an explorer whose rule fails. The
+Three cells are added: the landscape explorer of notebook 04, an explorer whose rule fails, and a cell that fails. The
 checks for errors have to find these two, and no other.
 
 `make test-browser` runs it; screenshots go to runs/browser. It needs a Chromium on the PATH, or the environment
@@ -23,8 +23,8 @@ EXPLORERS = {  # words in the picture's alternative text, and the name of the sl
 }
 ADDED = (
     "mmdg_lite.explore_landscape()",
-    'raise RuntimeError("on purpose")',
     "mmdg_lite.explore_regrad(project=lambda gradient, base: 1 / 0)",
+    'raise RuntimeError("on purpose")',  # last: it stops the cells below it
 )
 AREA = 768 - 130  # pixels that menus, tabs and the status bar leave
 

@@ -122,6 +122,8 @@ def executed_page(driver: Any, address: str, profile: Path) -> Iterator[Any]:
 def _run_all_cells(page: Any) -> None:
     """By the menu; again where a menu that was just being made took no notice of the click."""
     for _ in range(5):
+        if (dialog := page.locator(".jp-Dialog")).count():
+            raise RuntimeError(f"JupyterLab asks: {dialog.first.inner_text()}")
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.wait_for_timeout(2000)
         page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
