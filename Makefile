@@ -73,8 +73,8 @@ $(READY): requirements.lock pyproject.toml
 		echo "Running the same make command again goes on from here."; exit 1; }
 	@echo $(TORCH) >$@
 
-reproduce: $(READY)  ## the quick reproduction: notebooks 00, 01, 06, 07 on the synthetic benchmark, then the table
-	@$(BIN)/python -m mmdg_lite reproduce --profile quick --out $(OUT)/quick
+reproduce: $(READY)  ## ten minutes: notebooks 00, 01, 06, 07, three methods trained and compared with the committed runs
+	@$(BIN)/python -m mmdg_lite reproduce --out $(OUT)/short
 
 test: $(READY)  ## every default test: units, properties, notebooks end to end, nbval on deterministic cells
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations 15

@@ -8,7 +8,7 @@ from typing import Any
 
 Commands = argparse._SubParsersAction
 Run = Callable[[argparse.Namespace], int]
-PROFILES = ("quick", "full", "paper")
+PROFILES = ("quick", "short", "full", "paper")
 PROTOCOLS = ("P1", "P2", "P3", "P4", "P5", "P6")
 INTERRUPTED = 130
 """Exit status of a command that the user interrupted."""

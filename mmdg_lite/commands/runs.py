@@ -128,9 +128,10 @@ def add_reproduce(commands: "Commands[argparse.ArgumentParser]") -> None:
         reproduce(
             options.profile,
             protocols=options.protocols,
+            settings=options.settings,
             methods=options.methods,
             seeds=options.seeds,
-            out=options.out or Path("runs") / options.profile,
+            out=options.out,
             data_root=options.data_root,
             device=options.device,
             workers=options.workers,
@@ -147,9 +148,12 @@ def add_reproduce(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--profile paper --data-root DATA --device cuda",
     ]
     command = add_command(commands, "reproduce", run, text, examples=examples)
-    command.add_argument("--profile", choices=PROFILES, default="quick", help="minutes, hours, or real data")
+    help_text = "short: ten minutes; quick: hardly trained; full: hours; paper: real data"
+    command.add_argument("--profile", choices=PROFILES, default="short", help=help_text)
     command.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=["P1"], help="which protocols")
-    command.add_argument("--methods", nargs="+", default=["linear_probe", "fusion", "mmdg++"], help=METHODS_HELP)
+    settings = 'such as "CPS->W"; without it every setting of the protocols, in the short profile CPS->W alone'
+    command.add_argument("--settings", nargs="+", help=settings)
+    command.add_argument("--methods", nargs="+", default=["mmdg++", "fusion", "linear_probe"], help=METHODS_HELP)
     command.add_argument("--seeds", nargs="+", type=int, default=[0], help="one run per seed")
     command.add_argument("--out", type=Path, help="folder for everything; without it runs/PROFILE")
     command.add_argument("--data-root", help="folder of converted data sets; without it the synthetic domains")

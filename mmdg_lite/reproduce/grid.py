@@ -27,6 +27,7 @@ def plan(
     methods: Sequence[str],
     seeds: Sequence[int],
     out: Path,
+    settings: Sequence[str] | None = None,
     device: str = "auto",
     data_root: str | None = None,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
@@ -37,12 +38,13 @@ def plan(
     P1, P2 and P6 share their runs: every run is tested with modalities missing too, and with P6 asked for, or in the
     full profile on synthetic data, on P6's deployments and reliability curves. P4 on synthetic data covers all
     domains, on real data those that have the species. `methods`: names of methods, or of groups of them
-    (`methods.GROUPS`). `changes`: settings of the profile to change in every run, by part ("data", "model",
-    "training") and name. `plugins`: files of the user's own that are loaded first.
+    (`methods.GROUPS`). `settings`: names such as "CPS->W"; None plans every setting of the protocols. `changes`: fields
+    of the profile to change in every run, by part ("data", "model", "training") and name. `plugins`: files of the
+    user's own that are loaded first.
 
     Raises:
-        ValueError: an unknown profile, protocol or method (naming those there are), an unknown setting, P6 on real
-            data, or nothing to run.
+        ValueError: an unknown profile, protocol, method or setting of a protocol (naming those there are), an unknown
+            field in `changes`, P6 on real data, or nothing to run.
         plugins.PluginError: a plugin that cannot be loaded.
     """
     if not (protocols and methods and seeds):
@@ -55,16 +57,18 @@ def plan(
     if "P6" in protocols and data_root is not None:
         raise ValueError("protocol P6 has synthetic faces only: leave it out, or leave out the data root")
     on_deployments = "P6" in protocols or (profile == "full" and data_root is None)
-    planned = []
+    planned: list[PlannedRun] = []
+    known: list[str] = []
     for protocol in dict.fromkeys("P1" if name in ("P2", "P6") else name for name in protocols):
         if protocol not in PROTOCOLS:
             raise ValueError(f"unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
         changed = parts
         if protocol == "P1" and on_deployments:
             changed = parts | {"data": {"deployments": True} | parts.get("data", {})}
-        settings = [s.name for s in PROTOCOLS[protocol].values() if data_root is None or not s.synthetic_only]
+        there = [s.name for s in PROTOCOLS[protocol].values() if data_root is None or not s.synthetic_only]
+        known += there
         for seed in seeds:
-            for setting in settings:
+            for setting in [name for name in there if settings is None or name in settings]:
                 for name in names:
                     config = configure(
                         profile, protocol=protocol, setting=setting, method=name, seed=seed, device=device,
@@ -74,6 +78,8 @@ def plan(
                     planned.append(
                         PlannedRun(config=config, folder=out / "runs" / config.name, notebook=notebook, changes=changed)
                     )
+    if unknown := [name for name in settings or () if name not in known]:
+        raise ValueError(f"protocol {', '.join(protocols)} has no setting {unknown[0]!r}; choose of {', '.join(known)}")
     return planned
 
 

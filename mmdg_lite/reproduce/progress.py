@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -38,8 +37,9 @@ class RunTimes:
         return times
 
     def expected(self, run: PlannedRun) -> float | None:
-        """Median seconds of the recorded runs like this one; None where there is none.
+        """Least seconds of the recorded runs like this one; None where there is none.
 
+        Whatever else a machine did meanwhile can only have added to them.
         A run that is tested on protocol P6 takes as long as one that is not, and what P6 took in any run of the
         profile; without such a run, P6 counts as nothing, and `knows_p6` says so.
         """
@@ -48,7 +48,7 @@ class RunTimes:
         if not seconds:
             return None
         p6 = self._p6_seconds.get((run.config.profile, on_cuda), []) if run.config.deployments else []
-        return median(seconds) + (median(p6) if p6 else 0.0)
+        return min(seconds) + min(p6, default=0.0)
 
     def knows_p6(self, run: PlannedRun) -> bool:
         """True if it is known how long the lists of protocol P6 take that this run is tested on, if it is."""
@@ -73,7 +73,7 @@ class RunTimes:
 
 
 MOST_SHOWN = 8  # running runs that are listed one by one
-TAIL = 4096  # bytes of a log that hold its last whole line
+MOST_ERRORS = 12  # validations of a run, the last ones
 
 
 class ProgressTable:
@@ -91,6 +91,7 @@ class ProgressTable:
         self.started = time.time()
         self._told = 0  # outcomes that have been printed as lines
         self._drawn = 0  # lines of the table on the terminal
+        self._validations: dict[str, int] = {}  # how many of each run have been printed as lines
         self._display: Any = _notebook_display() if enabled else None
 
     def show(self, outcomes: Sequence[Outcome]) -> None:
@@ -112,8 +113,21 @@ class ProgressTable:
         else:
             total = len(self.planned)
             done = sum(run.finished for run in self.planned)
+            if total <= MOST_SHOWN:
+                self._tell_validations()
             for outcome in fresh:
                 print(f"{_line(outcome)}; {done} of {total} runs finished", flush=True)
+
+    def _tell_validations(self) -> None:
+        """A line per validation since the last look: the learning curves, where no table can be redrawn."""
+        for run in self.planned:
+            if self._state(run, set()) != "running":
+                continue
+            found = _validations(_log(run))
+            for step, error in found[self._validations.get(run.config.name, 0) :]:
+                of = f"step {step} of {run.config.training.steps}"
+                print(f"{run.config.name}: {of}, validation EER {100 * error:.1f} %", flush=True)
+            self._validations[run.config.name] = len(found)
 
     def close(self, outcomes: Sequence[Outcome]) -> None:
         """The table for good."""
@@ -163,23 +177,33 @@ def _line(outcome: Outcome) -> str:
 
 
 def _step(run: PlannedRun) -> str:
-    """A run with the number of its last logged step."""
+    """A run with the number of its last logged step, and its errors on the sources' validation lists so far."""
+    log = _log(run)
+    step = next((int(line["step"]) for line in reversed(log) if line.get("step")), 0)
+    if not step:
+        return run.config.name
+    curve = " ".join(f"{100 * error:.1f}" for _, error in _validations(log)[-MOST_ERRORS:])
+    text = f"{run.config.name}: step {step} of {run.config.training.steps}"
+    return f"{text}, validation EER in %: {curve}" if curve else text
+
+
+def _log(run: PlannedRun) -> list[dict[str, Any]]:
+    """The whole lines of a run's log; none where there is no log yet."""
     path = run.folder / "metrics.jsonl"
-    step = 0
-    if path.is_file():
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - TAIL))
-            whole = file.read().split(b"\n")[:-1]  # without a line that is being written
-        step = _logged_step(whole[-1]) if whole else 0
-    return f"{run.config.name}: step {step} of {run.config.training.steps}" if step else run.config.name
+    if not path.is_file():
+        return []
+    lines = []
+    for line in path.read_bytes().split(b"\n")[:-1]:  # without a line that is being written
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            continue
+    return [line for line in lines if isinstance(line, dict)]
 
 
-def _logged_step(line: bytes) -> int:
-    """The step of a log's line, 0 where it has none, or where only the end of a very long line was read."""
-    try:
-        return int(json.loads(line).get("step") or 0)
-    except json.JSONDecodeError:
-        return 0
+def _validations(log: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
+    """Step and equal-error rate, a fraction, of each validation in a log."""
+    return [(line["step"], line["eer"]) for line in log if line.get("event") == "validation"]
 
 
 def _json(path: Path) -> dict[str, Any]:

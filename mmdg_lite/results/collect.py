@@ -35,28 +35,37 @@ def collect(root: str | Path, *, methods: Collection[str] | None = None, progres
     interval. Raises FileNotFoundError when there is no such finished run below `root`, and ValueError, naming the
     folder, for one that is incomplete, or for two runs with the same KEYS.
     """
+    return collect_with_species(root, methods=methods, progress=progress)[0]
+
+
+def collect_species(root: str | Path) -> pd.DataFrame:
+    """APCER of every attack species: columns KEYS, species and apcer (a fraction, at the validation threshold).
+
+    Raises as `collect` does.
+    """
+    return collect_with_species(root)[1]
+
+
+def collect_with_species(
+    root: str | Path, *, methods: Collection[str] | None = None, progress: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The frames of `collect` and of `collect_species`, for which the scores are read once."""
     runs = [run for run in finished_runs(root) if methods is None or read_run(run)[0]["method"] in methods]
     if not runs:
         of = f" of {', '.join(methods)}" if methods else ""
         raise FileNotFoundError(f"no finished run{of} (a folder with result.json) in {Path(root).resolve()}")
-    rows = [row for run in tqdm(runs, desc="scores", disable=not progress) for row in _rows(run)]
+    lists, rows, species = Lists(), [], []
+    for run in tqdm(runs, desc="scores", disable=not progress):
+        for keys, metrics in _measured(run, lists):
+            per_species = metrics.pop("apcer_per_species")
+            rows.append({**keys, **metrics})
+            species += [{**keys, "species": name, "apcer": apcer} for name, apcer in per_species.items()]
     frame = pd.DataFrame(rows).sort_values(KEYS, kind="stable").reset_index(drop=True)
     twice = frame[frame.duplicated(KEYS, keep=False)]
     if len(twice):
         folders = ", ".join(sorted(set(twice["run"])))
         raise ValueError(f"runs with the same settings and seed: {folders}; keep one of them")
-    return frame
-
-
-def collect_species(root: str | Path) -> pd.DataFrame:
-    """APCER of every attack species: columns KEYS, species and apcer (a fraction, at the validation threshold)."""
-    rows = [
-        {**keys, "species": species, "apcer": apcer}
-        for run in finished_runs(root)
-        for keys, scores, threshold in _tests(run)
-        for species, apcer in scores.metrics(threshold=threshold).apcer_per_species.items()
-    ]
-    return pd.DataFrame(rows, columns=[*KEYS, "run", "species", "apcer"])
+    return frame, pd.DataFrame(species, columns=[*KEYS, "run", "species", "apcer"])
 
 
 def list_names(run: str | Path) -> list[str]:
@@ -84,14 +93,26 @@ def read_list(run: str | Path, name: str) -> Scores:
 
 
 class Lists:
-    """Scores of many runs, one list after another, as `read_list` gives them: a packed list is read once for all runs.
+    """Scores of many runs, as `list_names` and `read_list` give them: a packed list is read once for all runs.
 
     What is read of one packed file is forgotten when another is asked for.
     """
 
     def __init__(self) -> None:
         self._path: Path | None = None
+        self._names: dict[str, list[str]] | None = None
         self._known: dict[str, dict[str, Scores]] = {}
+
+    def names(self, run: str | Path) -> list[str]:
+        """As `list_names`."""
+        run = Path(run)
+        packed = None if any((run / "scores").glob(f"*{ENDING}")) else _packed(run)
+        if packed is None:
+            return list_names(run)
+        self._turn_to(packed)
+        if self._names is None:
+            self._names = packed_names(packed)
+        return self._names.get(run.relative_to(packed.parent).as_posix(), [])
 
     def read(self, run: str | Path, name: str) -> Scores:
         """As `read_list`."""
@@ -99,12 +120,15 @@ class Lists:
         packed = None if (run / "scores" / f"{name}{ENDING}").is_file() else _packed(run)
         if packed is None:
             return read_list(run, name)
-        if packed != self._path:
-            self._path, self._known = packed, {}
+        self._turn_to(packed)
         if name not in self._known:
             self._known[name] = read_packed_list(packed, name)
         of = run.relative_to(packed.parent).as_posix()
         return self._known[name][of] if of in self._known[name] else read_list(run, name)  # which says what is missing
+
+    def _turn_to(self, packed: Path) -> None:
+        if packed != self._path:
+            self._path, self._names, self._known = packed, None, {}
 
 
 def read_log(run: str | Path) -> str:
@@ -146,24 +170,24 @@ def read_history(run: str | Path, *, event: str = "train") -> pd.DataFrame:
     return pd.DataFrame([row for row in rows if row.get("event") == event])
 
 
-def _rows(run: Path) -> Iterator[dict[str, Any]]:
+def _measured(run: Path, lists: "Lists") -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Keys and metrics of every test list of a run."""
     _, result = read_run(run)
-    for keys, scores, threshold in _tests(run):
+    cost = {name: result.get(name) for name in ("steps", "seconds")}
+    for keys, scores, threshold in _tests(run, lists):
         metrics = scores.metrics(threshold=threshold).to_dict()
-        del metrics["apcer_per_species"]
         low, high = bootstrap_interval(scores.scores, scores.labels, metric="hter", threshold=threshold)
-        cost = {name: result.get(name) for name in ("steps", "seconds")}
-        yield {**keys, **cost, **metrics, "hter_low": low, "hter_high": high}
+        yield keys, {**cost, **metrics, "hter_low": low, "hter_high": high}
 
 
-def _tests(run: Path) -> Iterator[tuple[dict[str, Any], Scores, float]]:
+def _tests(run: Path, lists: "Lists") -> Iterator[tuple[dict[str, Any], Scores, float]]:
     """Keys, scores and validation threshold of every test list of a run but those that protocol P6 adds."""
     config, _ = read_run(run)
-    names = list_names(run)
+    names = lists.names(run)
     tests = [name for name in names if name.startswith("test_")]
     if VALIDATION not in names or not tests:
         raise ValueError(f"{run} has a result.json but not its scores; delete the folder and run again")
-    checked = read_list(run, VALIDATION)
+    checked = lists.read(run, VALIDATION)
     threshold = threshold_at_eer(checked.scores, checked.labels)
     for name in tests:
         match = TEST.fullmatch(name)
@@ -184,7 +208,7 @@ def _tests(run: Path) -> Iterator[tuple[dict[str, Any], Scores, float]]:
             "method": config["method"],
             "seed": config["seed"],
         }
-        yield {**keys, "run": str(run)}, read_list(run, name), threshold
+        yield {**keys, "run": str(run)}, lists.read(run, name), threshold
 
 
 def _packed(run: Path) -> Path | None:

@@ -24,7 +24,7 @@ from mmdg_lite.results.cells import (
     in_order,
     select,
 )
-from mmdg_lite.results.collect import collect, collect_species
+from mmdg_lite.results.collect import collect_with_species
 from mmdg_lite.results.components import all_effects, as_text, components, coverage, rules, species_table
 from mmdg_lite.results.deployment_claims import contrasts_table, deployment_findings, verdicts_table
 from mmdg_lite.results.deployments import collect_deployments, deployments_table, design, faults_table
@@ -174,6 +174,7 @@ def tables(
     out: str | Path,
     protocols: Sequence[str] = (*PROTOCOLS, "P6"),
     published: str | Path | None = None,
+    progress: bool = True,
 ) -> list[Path]:
     """Rebuild every table from the scores below `runs` into `out` (CSV, Markdown, LaTeX); returns the files
     written.
@@ -182,9 +183,9 @@ def tables(
     all combinations of the others), rules (of ReGrad), species (APCER) and coverage (which runs there are). Also
     written: runs.csv, every metric of every test. A protocol without runs gets its published numbers only.
     """
-    frame, species, out = collect(runs, progress=True), collect_species(runs), Path(out)
+    (frame, species), out = collect_with_species(runs, progress=progress), Path(out)
     known = published_results(published)
-    p6 = collect_deployments(runs, progress=True)
+    p6 = collect_deployments(runs, progress=progress)
     made = {
         protocol: deployments(p6) if protocol == "P6" else table(frame, protocol, published=known)
         for protocol in protocols

@@ -17,7 +17,7 @@ from mmdg_lite.registry import ARCHITECTURES, WEIGHINGS, check_name, check_path_
 if TYPE_CHECKING:
     import torch
 
-Profile = Literal["quick", "full", "paper"]
+Profile = Literal["quick", "short", "full", "paper"]
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
 Optimiser = Literal["adamw", "adam", "sgd"]
 NonFinite = Literal["stop", "skip"]
@@ -168,8 +168,14 @@ class RunConfig:
 
 
 PROFILES: dict[str, tuple[DataConfig, TrainingConfig, str]] = {
-    # minutes on two CPU cores: shows that everything works, not what it is worth
+    # a minute per run: shows that everything works, not what it is worth; for notebooks and tests
     "quick": (DataConfig(), TrainingConfig(), "tiny"),
+    # minutes per run on one CPU core, enough for adapters to learn: what `make reproduce` runs, on one setting
+    "short": (
+        DataConfig(test_samples=1000),
+        TrainingConfig(steps=300, warmup=20, validate_every=50, precision="float32"),
+        "tiny",
+    ),
     # minutes per run on one CPU core; whether more steps would help on the sources' validation lists is in notebook 07.
     # float32 everywhere, so that one grid may be made on CPUs and GPUs; at this size bfloat16 would gain no time
     "full": (
@@ -223,7 +229,7 @@ def configure(
     """The configuration of one run: a profile, with whatever is given here changed.
 
     Args:
-        profile: "quick", "full" or "paper".
+        profile: "quick", "short", "full" or "paper".
         protocol, setting, method, seed, device: see `RunConfig`.
         data_root: folder with the converted data sets, required by "paper"; recorded by its absolute name, so that the
             run can be continued and evaluated from any working directory.

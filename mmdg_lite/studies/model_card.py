@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mmdg_lite.configuration import ASSETS, REPOSITORY, read_json, write_json
-from mmdg_lite.results.collect import collect, collect_species
+from mmdg_lite.results.collect import collect_with_species
 from mmdg_lite.results.marked_text import rewrite_measured_part
 from mmdg_lite.results.table_text import grid, interval, percent
 from mmdg_lite.runs.scores import missing_words
@@ -25,7 +25,7 @@ def measure(run: str | Path) -> dict[str, Any]:
     Raises ValueError if the run is not the one that the shipped record tells of.
     """
     record = read_json(Record, ASSETS / RECORD)
-    rows, species = collect(run), collect_species(run)
+    rows, species = collect_with_species(run)
     tests: dict[Any, float] = rows.set_index(["target", "missing"])["hter"].to_dict()
     for name, hter in record.test_hter.items():
         target, _, missing = name.removeprefix("test_").partition("_without_")

@@ -192,3 +192,13 @@ def test_a_grid_of_nothing_is_refused(part, tmp_path):
     grid = {"protocols": ["P1"], "methods": ["fusion"], "seeds": [0]} | {part: []}
     with pytest.raises(ValueError, match="at least one protocol, one method and one seed"):
         plan("quick", out=tmp_path, **grid)
+
+
+def test_a_grid_of_some_settings(tmp_path):
+    grid = {"protocols": ["P1", "P3"], "methods": ["fusion"], "seeds": [0, 1], "out": tmp_path}
+    planned = plan("quick", settings=["CW->PS", "CPS->W"], **grid)
+    assert [(run.config.setting, run.config.seed) for run in planned] == [
+        ("CPS->W", 0), ("CPS->W", 1), ("CW->PS", 0), ("CW->PS", 1),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match=r"P1, P3 has no setting 'CP->W'; choose of CPS->W, "):
+        plan("quick", settings=["CP->W"], **grid)
