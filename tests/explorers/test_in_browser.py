@@ -104,6 +104,6 @@ def test_a_question_waits_for_a_prediction(page):
     cell = explorer_cell(page, "Gradients of a parameter")
     cell.get_by_role("combobox").nth(1).select_option("91 degrees")
     page.wait_for_selector('.widget-html img[alt*="hidden until you look"]')
-    page.get_by_role("button", name="look").last.click()
+    explorer_cell(page, "hidden until you look").get_by_role("button", name="look", exact=True).click()
     page.wait_for_selector('.widget-html img[alt*="Gradients of a parameter"]')
     assert "Nearly all" in explorer_cell(page, "Gradients of a parameter").inner_text()

@@ -117,12 +117,16 @@ def _run_all_cells(page: Any) -> None:
     """By the menu, until every cell has a number; again where cells rest without one.
 
     A menu that is just being made takes no notice of a click, and a kernel that is replaced while the page opens drops
-    the cells that wait for it.
+    the cells that wait for it. A server that is slow to list its kernels makes JupyterLab ask for one.
     """
     until = time.monotonic() + 60 * MINUTES
     while time.monotonic() < until:
         if (dialog := page.locator(".jp-Dialog")).count():
-            raise RuntimeError(f"JupyterLab asks: {dialog.first.inner_text()}")
+            asked = dialog.first.inner_text()
+            if "Select Kernel" not in asked:
+                raise RuntimeError(f"JupyterLab asks: {asked}")
+            dialog.first.get_by_role("button", name="Select", exact=True).click()  # Python 3 is chosen already
+            page.wait_for_timeout(5000)
         prompts = [prompt.strip("[]: ") for prompt in page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()]
         if all(prompt.isdigit() for prompt in prompts):
             return
