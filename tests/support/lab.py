@@ -125,7 +125,7 @@ def _run_all_cells(page: Any) -> None:
             asked = dialog.first.inner_text()
             if "Select Kernel" not in asked:
                 raise RuntimeError(f"JupyterLab asks: {asked}")
-            dialog.first.get_by_role("button", name="Select", exact=True).click()  # Python 3 is chosen already
+            dialog.first.locator("button.jp-mod-accept").click()  # Python 3 is chosen already
             page.wait_for_timeout(5000)
         prompts = [prompt.strip("[]: ") for prompt in page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()]
         if all(prompt.isdigit() for prompt in prompts):
