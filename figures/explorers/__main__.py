@@ -37,18 +37,23 @@ def controls(explorer: Explorer, *, question: str = "") -> Figure:
             width = float((item.layout.width or "100px").removesuffix("px")) / DPI
             _control(axes, item, x, y, width)
             x += width
-    y = -ROW * (len(lines) + 0.5)
-    for place, name in enumerate(["look"] * bool(explorer.presets) + ["remember"] * explorer.memory + ["reset"]):
-        _box(axes, name, 0.1 + 0.95 * place, y, 0.85)
+    x, y = 0.1, -ROW * (len(lines) + 0.5)
     if question:
-        axes.text(0.1, y - ROW, f"try: {question}", fontsize=8, va="center", weight="bold")
+        chosen = next(name for name, preset in explorer.presets.items() if preset.question == question)
+        axes.text(x, y, "try", fontsize=7.5, va="center")
+        _box(axes, f"{chosen}  \u25be", x + 0.3, y, 3)
+        x += 3.4
+        axes.text(0.1, y - ROW, question, fontsize=8, va="center", weight="bold")
+    for name in ["look"] * bool(explorer.presets) + ["remember"] * explorer.memory + ["reset"]:
+        _box(axes, name, x, y, 0.85)
+        x += 0.95
     return figure
 
 
 def _control(axes: Any, item: Any, x: float, y: float, width: float) -> None:
     label = getattr(item, "description", "")
     if hasattr(item, "min"):
-        start = x + (0.04 + 0.062 * len(label) if label else 0.05)
+        start = x + (0.16 + 0.062 * len(label) if label else 0.05)
         end = x + width - 0.55
         axes.text(x, y, label, fontsize=7.5, va="center")
         axes.plot([start, end], [y, y], color="0.7", linewidth=3, solid_capstyle="round")
@@ -57,7 +62,7 @@ def _control(axes: Any, item: Any, x: float, y: float, width: float) -> None:
         axes.text(end + 0.1, y, f"{item.value:g}", fontsize=7.5, va="center")
     elif hasattr(item, "options"):
         axes.text(x, y, label, fontsize=7.5, va="center")
-        _box(axes, f"{item.label}  \u25be", x + 0.08 + 0.062 * len(label), y, width - 0.2 - 0.062 * len(label))
+        _box(axes, f"{item.label}  \u25be", x + 0.12 + 0.062 * len(label), y, width - 0.2 - 0.062 * len(label))
     elif isinstance(item, ipywidgets.Button):
         _box(axes, label, x, y, width)
     elif isinstance(item.value, bool):
@@ -100,17 +105,17 @@ def main() -> None:
     regrad.reveal()
     save(regrad, "regrad", question=regrad.presets["91 degrees"].question)
     landscape = mmdg_lite.explore_landscape()
-    landscape.choose("one steep bowl")
+    landscape.choose("RGB dominates")
     landscape.reveal()
-    save(landscape, "landscape", question=landscape.presets["one steep bowl"].question)
+    save(landscape, "landscape", question=landscape.presets["RGB dominates"].question)
     lab = mmdg_lite.explore_imbalance()
     lab.choose("loud infrared, quiet RGB")
     lab.reveal()
     save(lab, "imbalance", question=lab.presets["loud infrared, quiet RGB"].question)
-    balance = mmdg_lite.explore_balance(quickstart.load(device="cpu"), species="rigid_mask")
-    balance.choose("wreck depth: does certainty notice?")
+    balance = mmdg_lite.explore_balance(quickstart.load(device="cpu"))
+    balance.choose("broken or switched off?")
     balance.reveal()
-    save(balance, "balance", question=balance.presets["wreck depth: does certainty notice?"].question)
+    save(balance, "balance", question=balance.presets["broken or switched off?"].question)
     save(mmdg_lite.view_training(REPOSITORY / "figures" / "scores"), "training")
 
 

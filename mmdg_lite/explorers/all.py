@@ -57,20 +57,19 @@ def explore_landscape(*, branch: Modality = Modality.RGB, first: str = "none", s
     """Three losses over two parameters; drawn: the paths of two balancing rules, their losses, who is fastest."""
     controls: dict[str, Any] = {"branch": _branch(branch)}
     controls |= {"first": _rule("first rule", first), "second": _rule("second rule", second)}
+    controls["rate"] = slider("learning rate", 0.03, 0.01, 0.1, 0.01, width=220, named=80)
     for m in MODALITIES:
-        controls[f"steep_{m.value}"] = slider(f"{m.title} steepness", 1.0, 0.2, 5.0, 0.1)
+        controls[f"steep_{m.value}"] = slider(f"{m.title} steepness", 1.0, 0.5, 20.0, 0.5)
     for m in MODALITIES:
         controls[f"floor_{m.value}"] = slider(f"{m.title} floor", 0.0, 0.0, 2.0, 0.1, unit="lowest loss, nats")
-    controls["x"] = slider("start, first", 2.0, -2.5, 2.5, 0.1, unit="first parameter")
-    controls["y"] = slider("start, second", 2.0, -2.5, 2.5, 0.1, unit="second parameter")
+    controls["x"] = slider("start, first", -0.3, -2.0, 2.0, 0.1, unit="first parameter")
+    controls["y"] = slider("start, second", 1.9, -2.0, 2.0, 0.1, unit="second parameter")
     controls["certainty"] = slider("certainty", 0.8, 0.0, 1.0, 0.05, unit="of all three")
-    controls["rate"] = slider("learning rate", 0.05, 0.01, 0.3, 0.01)
     rows = [
-        ["branch", "first", "second"],
+        ["branch", "first", "second", "rate"],
         [f"steep_{m.value}" for m in MODALITIES],
         [f"floor_{m.value}" for m in MODALITIES],
-        ["x", "y"],
-        ["certainty", "rate"],
+        ["x", "y", "certainty"],
     ]
     return Explorer(landscape_explorer.draw, controls, rows=rows, presets=landscape_explorer.PRESETS, memory=True)
 
@@ -117,7 +116,7 @@ def explore_balance(
         label, unit = knobs[knob]
         controls[knob] = slider(label, value, *balance_explorer.knob_limits(knob), 0.01, unit=unit, named=105)
     controls["along"] = choice("curve along", [(label, knob) for knob, (label, _) in knobs.items()], "depth_holes")
-    own = button("own sensors", "Put the six sensor knobs to the domain's own settings", lambda: None)
+    own = button("own sensors", "Put the six sensor knobs to the domain's own settings", lambda: None, width=120)
     switches = [f"use_{m.value}" for m in MODALITIES]
     rows = [
         ["domain", "species", "sample", *switches],

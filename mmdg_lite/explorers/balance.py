@@ -40,21 +40,38 @@ KNOBS: dict[str, tuple[str, str]] = {
 POINTS = 7
 """Values of a knob at which `score_along` asks the model."""
 
+_WRECKED = {
+    "domain": "W",
+    "species": "live",
+    "sample": 0,
+    "depth_holes": 0.7,
+    "depth_noise": 3.0,
+    "along": "depth_holes",
+}
 PRESETS: dict[str, Preset] = {
     "wreck depth: does certainty notice?": Preset(
-        question="Depth gets holes and noise. Will the depth receiver's mean certainty fall?",
-        values={"depth_holes": 0.8, "depth_noise": 3.0, "along": "depth_holes"},
-        answer="Compare the means above the maps with the faint picture's. Section 5 counts it over twenty faces.",
+        question="Depth gets holes and noise. Will the depth receiver's mean certainty, 0.048 so far, fall?",
+        values=_WRECKED,
+        answer="No: it rises to 0.060, while the score falls from 0.98 to 0.35 and this live face is rejected. "
+        "Section 5 counts twenty faces.",
     ),
     "broken or switched off?": Preset(
-        question="Depth is broken. Would the model do better without it?",
-        values={"depth_holes": 0.7, "depth_noise": 3.0, "along": "depth_holes"},
-        answer="Compare the strip's boxes RGB+infrared and all three: the first one is depth switched off.",
+        question="Depth is broken, and this live face is rejected. Would the model do better with depth switched off?",
+        values=_WRECKED,
+        answer="Yes: RI, the same face without depth, has 0.79 and is accepted; RDI with broken depth has 0.35. "
+        "A sensor that misleads does more harm than one that is missing.",
+    ),
+    "a mask gets through": Preset(
+        question="This rigid mask is accepted with 0.87. Which camera is fooled, and which one would have caught it?",
+        values={"domain": "W", "species": "rigid_mask", "sample": 1, "along": "infrared_exposure"},
+        answer="Infrared is fooled: 0.95 alone, and its Shapley value is +0.58. RGB alone has 0.13, and RD rejects "
+        "with 0.17. Switch infrared off and see.",
     ),
     "find a flip": Preset(
-        question="Which single knob, turned how far, flips this decision?",
-        values={"species": "live", "along": "infrared_exposure"},
-        answer="Turn the knobs one by one: the curve shows where the score crosses the dashed threshold.",
+        question="RGB's Shapley value here is 0.00. Can turning the RGB camera still flip this decision?",
+        values={"domain": "W", "species": "live", "sample": 2, "along": "rgb_exposure"},
+        answer="Yes: at an exposure of 0.67 the score falls from 0.69 to 0.51. A Shapley value says what a sensor's "
+        "presence adds, not what its failure costs.",
     ),
 }
 

@@ -33,22 +33,27 @@ PRESETS: dict[str, Preset] = {
     "as it stands": Preset(
         question="Nothing is done to the modalities. Is there an imbalance for ReGrad to cure?",
         values=sliders(),
-        answer="Hardly: the gap is small under both rules. A cure can only be judged where there is something to cure.",
+        answer="Hardly: the mean gap is 0.048 nats under the plain sum and 0.044 under ReGrad. A cure can only be "
+        "judged where there is something to cure.",
     ),
     "loud infrared, quiet RGB": Preset(
         question="Infrared's features are ten times RGB's. Will ReGrad narrow the gap that this opens?",
         values=sliders(scale=(0.3, 1.0, 3.0)),
-        answer="Compare the two gaps. Then choose OGM-GE as the second rule: does it do the same?",
+        answer="Yes: the mean gap falls from 0.095 to 0.059 nats, and the mean loss falls with it. Now choose OGM-GE "
+        "as the second rule: does it do the same?",
     ),
     "RGB's faces mixed up": Preset(
         question="Eight in ten of RGB's features belong to other faces. Can holding back the fastest help RGB?",
         values=sliders(spoilt=(0.8, 0.0, 0.0)),
-        answer="Compare the gaps: no rule can teach what the features do not hold.",
+        answer="No: the gap grows from 0.114 to 0.125 nats. RGB is slow since its features do not hold the answer, and "
+        "no rule can teach that.",
     ),
     "strong coupling": Preset(
-        question="Each modality sees nearly as much of the others as of itself. Which rule is steadier?",
+        question="Each modality sees nearly as much of the others as of itself. "
+        "ReGrad narrows the gap. What is the price?",
         values=sliders(scale=(0.3, 1.0, 3.0)) | {"coupling": 0.8},
-        answer="Look at the losses' last values under both rules, and at who is the fastest.",
+        answer="The gap falls from 0.080 to 0.050 nats, but all three losses end higher: 0.25 on average instead "
+        "of 0.16. The three come closer because all of them are slower.",
     ),
 }
 

@@ -41,6 +41,19 @@ LOOK = """<style>
 </style><span class="mmdg-live-{number}"></span>"""
 """The last rule hides the static picture while the live explorer is there."""
 
+NAMES = """(() => {
+  let tries = 0;
+  const timer = setInterval(() => {
+    const box = document.querySelector(".mmdg-live-%(number)d")?.closest(".mmdg-explorer");
+    const handles = [...(box?.querySelectorAll(".widget-slider [role=slider]") ?? [])];
+    for (const handle of handles)
+      handle.setAttribute("aria-label", handle.closest(".widget-slider").querySelector("label").title);
+    if (handles.length === %(sliders)d || ++tries > 300) clearInterval(timer);
+  }, 200);
+})();"""
+"""Gives the sliders' handles their tooltips as accessible names, which ipywidgets leaves out. It waits for the sliders,
+at most a minute."""
+
 _numbers = itertools.count()
 
 
@@ -105,7 +118,7 @@ class Explorer:
         self._drawn: Drawn | None = None
         self._height, self.held, self._due = 300.0, False, False
         self._saved: DisplayHandle | None = None
-        self._picture, self._status, self._question = (ipywidgets.HTML() for _ in range(3))
+        self._picture, self._status, self._question = (ipywidgets.HTML(tooltip="") for _ in range(3))
         self.box = self._laid_out(rows)
         self.update()
         if memory:
@@ -135,7 +148,11 @@ class Explorer:
             lines.append(self._question)
         self._number = next(_numbers)
         box = ipywidgets.VBox(
-            [ipywidgets.HTML(LOOK.format(number=self._number), layout={"height": "0px"}), *lines, self._picture],
+            [
+                ipywidgets.HTML(LOOK.format(number=self._number), tooltip="", layout={"height": "0px"}),
+                *lines,
+                self._picture,
+            ],
             layout={"width": f"{WIDTH}px", "overflow": "visible"},
         )
         box.add_class("mmdg-explorer")
@@ -269,11 +286,13 @@ class Explorer:
         return {"image/png": {"width": width, "alt": self.words}} if width else {}
 
     def _ipython_display_(self) -> None:
-        """Two outputs: the live widget, and the static picture, which the live one hides."""
+        """The live widget, the static picture, which the live one hides, and the names of the sliders' handles."""
         display({**self.box._repr_mimebundle_(), "text/plain": self.words}, raw=True)
         self._saved = display(
             self.static(), raw=True, metadata=self._about(), display_id=f"mmdg-explorer-{self._number}"
         )
+        sliders = sum(hasattr(control, "min") for control in self.controls.values())
+        display({"application/javascript": NAMES % {"number": self._number, "sliders": sliders}}, raw=True)
 
 
 @contextmanager
@@ -360,9 +379,9 @@ def switch(label: str, value: bool, *, width: int = 110) -> Any:
     )
 
 
-def button(label: str, tooltip: str, press: Callable[[], None]) -> Any:
+def button(label: str, tooltip: str, press: Callable[[], None], *, width: int = 92) -> Any:
     """Calls `press`."""
-    made = ipywidgets.Button(description=label, tooltip=tooltip, layout={"width": "92px"})
+    made = ipywidgets.Button(description=label, tooltip=tooltip, layout={"width": f"{width}px"})
     made.on_click(lambda _: press())
     return made
 
@@ -370,4 +389,4 @@ def button(label: str, tooltip: str, press: Callable[[], None]) -> Any:
 def text(words: str, *, width: int = 0) -> Any:
     """Words among the controls."""
     layout = {"width": f"{width}px"} if width else {}
-    return ipywidgets.HTML(f'<span style="font-size: 12px">{html.escape(words)}</span>', layout=layout)
+    return ipywidgets.HTML(f'<span style="font-size: 12px">{html.escape(words)}</span>', tooltip="", layout=layout)

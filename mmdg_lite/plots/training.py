@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.plots.style import COLOURS, LINES, new_figure, styled
@@ -163,6 +164,7 @@ def _lines(prefix: str, *, log: bool = False) -> Draw:
             axes.plot(history["step"], _smoothed(head, window), color="black", linewidth=1)
         if log:
             axes.set_yscale("log")
+            axes.yaxis.set_minor_formatter(NullFormatter())  # labels of minor ticks would lie on each other
         else:
             axes.set_ylim(bottom=0)
 

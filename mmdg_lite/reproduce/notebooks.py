@@ -1,7 +1,9 @@
 """Runs notebooks with this very interpreter, and cleans executed ones so that they can be committed."""
 
 import ast
+import base64
 import copy
+import io
 import os
 import re
 import sys
@@ -12,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 from nbformat import NotebookNode
+from PIL import Image
 from tqdm.auto import tqdm
 
 from mmdg_lite.configuration import REPOSITORY, read_values, write_json, write_text
@@ -22,7 +26,10 @@ KERNEL = "python3"
 # metadata that is kept on a cell; the rest belongs to tools (papermill's timings, editors' state)
 CELL_KEYS = ("tags", "jupyter", "nbgrader")
 WIDGET = "application/vnd.jupyter.widget-view+json"
+SCRIPT = "application/javascript"
 ADDRESS = re.compile(r"(?<= at )0x[0-9a-f]{6,}")
+UNSEEN = 0.25
+"""Mean change of a pixel's value, of 255, that a picture of fewer colours may have; charts stay far below it."""
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # of IPython's tracebacks
 
 
@@ -156,9 +163,10 @@ def clean(notebook: NotebookNode, *, places: Sequence[str | Path] = ()) -> Noteb
 
 
 def _is_kept(output: NotebookNode) -> bool:
-    """Not what goes to stderr, nor a widget that has no picture to stand for it."""
+    """Not what goes to stderr, nor a widget that has no picture to stand for it, nor a script for live widgets."""
     data = output.get("data", {})
-    return output.get("name") != "stderr" and (WIDGET not in data or "image/png" in data)
+    live = SCRIPT in data or (WIDGET in data and "image/png" not in data)
+    return output.get("name") != "stderr" and not live
 
 
 def _clean_output(output: NotebookNode, count: int | None, places: Sequence[str | Path]) -> NotebookNode:
@@ -183,6 +191,30 @@ def _clean_output(output: NotebookNode, count: int | None, places: Sequence[str 
         if kind.startswith("text/"):
             output["data"][kind] = tidy(output["data"][kind])
     return output
+
+
+def light_png(png: bytes) -> bytes:
+    """A smaller PNG of the same picture on white: of 256 colours where that is not seen (`UNSEEN`), else of all.
+
+    A picture that has a palette already is returned as it is.
+    """
+    picture = Image.open(io.BytesIO(png))
+    if picture.mode == "P":
+        return png
+    whole = Image.new("RGBA", picture.size, "white")
+    whole.alpha_composite(picture.convert("RGBA"))
+    full = whole.convert("RGB")
+    few = full.quantize(256, dither=Image.Dither.NONE)
+    change = np.abs(np.asarray(few.convert("RGB"), dtype=float) - np.asarray(full))
+    written = io.BytesIO()
+    (few if change.mean() < UNSEEN else full).save(written, "PNG", optimize=True)
+    return min(png, written.getvalue(), key=len)
+
+
+def _lighten(book: NotebookNode) -> None:
+    for output in (o for cell in book.cells for o in cell.get("outputs", [])):
+        if encoded := output.get("data", {}).get("image/png"):
+            output["data"]["image/png"] = base64.b64encode(light_png(base64.b64decode(encoded))).decode()
 
 
 def write_findings(out_dir: str | Path, notebook: str, values: Mapping[str, Any]) -> Path:
@@ -230,12 +262,13 @@ def refresh(paths: Sequence[Path], *, out: Path, parameters: Mapping[str, Any] |
     """Execute each notebook with its own default parameters (or `parameters`) and put the cleaned result in its place.
 
     Its findings go into `findings/NN.json` beside it, and the numbers that its sentences state are written from them
-    (`stated_numbers`).
+    (`stated_numbers`). Pictures are stored with as few colours as they need (`light_png`).
     """
     for path in tqdm(paths, desc="notebooks", unit="notebook"):
         own = out.resolve() / path.stem
         executed = execute(path, parameters={"out_dir": own, **(parameters or {})}, out=out / path.name)
         book = clean(nbformat.read(executed, as_version=4), places=(own, REPOSITORY, Path.home()))
+        _lighten(book)
         findings = read_findings(own, path.name[:2])
         for cell in book.cells:
             if cell.cell_type == "markdown":

@@ -23,6 +23,9 @@ Triple = tuple[float, float, float]
 TRIANGLE: Array = np.array([[-(3**0.5) / 2, -0.5], [3**0.5 / 2, -0.5], [0.0, 1.0]])
 """3 x 2: minima of the losses of RGB, depth and infrared, the corners of an equilateral triangle around the origin."""
 
+FAR = 1e6
+"""A coordinate beyond this means that a path diverges."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Landscape:
@@ -88,7 +91,7 @@ def descend(
         momentum: of the losses' moving averages.
 
     Raises:
-        ValueError: an unknown rule.
+        ValueError: an unknown rule, or steps that lead away without end.
         ImportError: a rule of TorchJD, which is not installed.
     """
     pace = ReGrad(momentum=momentum)  # keeps the averages
@@ -103,6 +106,8 @@ def descend(
         gram = torch.from_numpy(g @ g.T)[None]  # 1 x 3 x 3
         w = balancing_weights({branch.index: gram}, rule, moment)[branch.index][0].numpy()  # 3
         points.append(points[-1] - rate * (w @ g))
+        if np.abs(points[-1]).max() > FAR:
+            raise ValueError(f"the path diverges by step {step + 1}: take a lower learning rate or flatter bowls")
         fastest.append(first)
     return Descent(points=np.stack(points), fastest=tuple(fastest))
 

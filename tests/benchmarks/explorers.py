@@ -28,12 +28,12 @@ CELLS = (
     "mmdg_lite.explore_imbalance()",
     "mmdg_lite.view_training(REPOSITORY / 'figures' / 'scores')",
 )
-EXPLORERS = {  # words in the picture's alternative text, tooltip of the slider, wanted median in milliseconds
-    "ReGrad": ("Gradients of a parameter", "RGB angle", 300),
-    "landscape": ("A parameter of the", "start, first", 300),
-    "attack lab": ("A face (", "depth holes", 400),
-    "imbalance lab": ("Training of three branches", "RGB size", 400),
-    "training viewer": ("fastest in", "mean over", 300),
+EXPLORERS = {  # words in the picture's alternative text, name of the slider, wanted median in milliseconds
+    "ReGrad": ("Gradients of a parameter", "RGB angle, degrees", 300),
+    "landscape": ("A parameter of the", "RGB steepness", 300),
+    "attack lab": ("A face (", "depth holes, share of area", 400),
+    "imbalance lab": ("Training of three branches", "RGB size of features, times", 400),
+    "training viewer": ("fastest in", "mean over, logged steps", 300),
 }
 WAIT = """words => {
   const box = document.querySelector(`.widget-html img[alt*='${words}']`).closest('.widget-html-content');
@@ -53,9 +53,9 @@ WAIT = """words => {
 }"""
 
 
-def milliseconds(page: Any, words: str, tooltip: str) -> list[float]:
+def milliseconds(page: Any, words: str, label: str) -> list[float]:
     """Of every move of one slider, after one to warm up."""
-    knob, taken = handle(explorer_cell(page, words), tooltip), []
+    knob, taken = handle(explorer_cell(page, words), label), []
     knob.focus()
     for move in range(MOVES + 1):
         page.evaluate(WAIT, words)
@@ -75,10 +75,10 @@ def table() -> str:
             jupyter_lab(book, home / "server") as address,
             executed_page(driver, address, home / "profile") as page,
         ):
-            for name, (words, tooltip, wanted) in EXPLORERS.items():
-                taken = sorted(milliseconds(page, words, tooltip))
+            for name, (words, label, wanted) in EXPLORERS.items():
+                taken = sorted(milliseconds(page, words, label))
                 numbers = (statistics.median(taken), taken[int(0.9 * (len(taken) - 1))], taken[-1])
-                rows.append(f"| {name} | {tooltip} | {' | '.join(f'{n:.0f}' for n in numbers)} | below {wanted} |")
+                rows.append(f"| {name} | {label} | {' | '.join(f'{n:.0f}' for n in numbers)} | below {wanted} |")
     return "\n".join(rows)
 
 

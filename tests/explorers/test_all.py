@@ -19,7 +19,6 @@ from mmdg_lite.data.renderer.domains import DOMAINS
 from mmdg_lite.explorers import all as widgets
 from mmdg_lite.explorers import balance as balance_explorer
 from mmdg_lite.explorers import imbalance as imbalance_lab
-from mmdg_lite.explorers import landscape as landscape_explorer
 from mmdg_lite.explorers import regrad as regrad_explorer
 from mmdg_lite.explorers import shell
 from mmdg_lite.explorers import training as training_viewer
@@ -27,11 +26,12 @@ from mmdg_lite.explorers.shell import Drawn, Explorer, Preset, one_thread, slide
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.plots import regrad as regrad_module
 from mmdg_lite.plots import training as training_module
+from mmdg_lite.plots.descent import strip
 from mmdg_lite.plots.style import new_figure
 from mmdg_lite.regrad import plane as plane_module
 from mmdg_lite.regrad.effects import TITLES, available
 from mmdg_lite.regrad.rule import RULES, project, regrad
-from mmdg_lite.studies import imbalance, modality_balance, quickstart
+from mmdg_lite.studies import imbalance, landscape, modality_balance, quickstart
 from mmdg_lite.studies.shapley import CHANCE
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -172,18 +172,62 @@ class TestReGradExplorer:
 
 
 class TestLandscapeExplorer:
-    def test_paths_are_those_of_the_study_and_the_preset_is_told_rightly(self):
+    def test_paths_are_those_of_the_study(self):
         explorer = widgets.explore_landscape()
-        explorer.choose("three equal bowls")
+        explorer.choose("RGB dominates")
         assert "hidden" in explorer.words
         explorer.reveal()
-        paths = explorer.state()
-        assert list(paths) == ["plain sum", "ReGrad"]
-        assert all(len(path) == landscape_explorer.STEPS + 1 for path in paths.values())
-        np.testing.assert_allclose(paths["plain sum"][-1], [0, 0], atol=1e-6)
-        turns = np.diff(np.arctan2(*np.diff(paths["plain sum"][:50], axis=0).T))
+        ways = explorer.state()
+        assert list(ways) == ["plain sum", "ReGrad"]
+        scene = landscape.Landscape(minima=landscape.TRIANGLE, steepness=(10.0, 1.0, 1.0))
+        expected = landscape.descend(scene, "regrad", start=(-0.3, 1.9))
+        np.testing.assert_array_equal(ways["ReGrad"].points, expected.points)
+        np.testing.assert_array_equal(ways["ReGrad"].left, landscape.settled(scene, expected))
+        assert f"{ways['ReGrad'].left[1]:.2f}" in explorer.words
+
+    def test_presets_answer_as_they_say(self):
+        def ways(name):
+            explorer = widgets.explore_landscape()
+            explorer.choose(name)
+            explorer.reveal()
+            return explorer.state().values(), explorer.preset.answer
+
+        (plain, regrad), _ = ways("three equal bowls")
+        np.testing.assert_allclose(plain.points[-1], [0, 0], atol=1e-6)
+        np.testing.assert_allclose(regrad.points[-1], [0, 0], atol=0.1)
+        turns = np.diff(np.arctan2(*np.diff(plain.points[:50], axis=0).T))
         np.testing.assert_allclose(turns, 0, atol=1e-9)  # straight, where ReGrad's path bends
-        assert np.abs(np.diff(np.arctan2(*np.diff(paths["ReGrad"][:50], axis=0).T))).max() > 0.1
+        assert np.abs(np.diff(np.arctan2(*np.diff(regrad.points[:50], axis=0).T))).max() > 0.1
+        for name in ("RGB dominates", "RGB dominates, depth owns"):
+            (plain, regrad), answer = ways(name)
+            assert f"{plain.left.max():.2f}" in answer and f"{regrad.left.max():.2f}" in answer
+            assert plain.left[1] == pytest.approx(plain.left[2]) and plain.left[1] > plain.left[0]
+        assert np.argmax(regrad.left) == 2
+        (plain, regrad), answer = ways("RGB is easier")
+        assert {f"{way.left[0]:.2f}" for way in (plain, regrad)} == {"0.50", "1.10"}
+        assert "1.10" in answer and "0.50" in answer
+        assert set(regrad.fastest[20:]) == {Modality.RGB}
+        (_, fine), _ = ways("RGB dominates")
+        (plain, coarse), _ = ways("coarse steps")
+        assert np.ptp(plain.excess[-50:], axis=0).max() < 1e-6
+        assert np.ptp(coarse.excess[-50:], axis=0)[0] > 2 * np.ptp(fine.excess[-50:], axis=0)[0]
+
+    def test_one_rule_twice_is_drawn_once_and_a_path_that_diverges_is_said(self):
+        explorer = widgets.explore_landscape(first="regrad", second="regrad")
+        assert list(explorer.state()) == ["ReGrad"]
+        explorer.set(rate=0.1, steep_rgb=20.0, steep_depth=20.0, steep_infrared=20.0)
+        assert "diverges" in explorer.words and explorer.svg == ""
+
+    def test_strip_has_a_cell_per_step(self):
+        figure = new_figure((3, 1))
+        axes = figure.subplots()
+        rgb, depth, _ = MODALITIES
+        strip(axes, (None, rgb, rgb, depth, rgb))
+        cells = {
+            m: [path.get_extents().intervalx.tolist() for path in drawn.get_paths()]
+            for m, drawn in zip(MODALITIES, axes.collections, strict=True)
+        }
+        assert cells[rgb] == [[0.5, 2.5], [3.5, 4.5]] and cells[depth] == [[2.5, 3.5]]
 
 
 class TestImbalanceLab:
@@ -196,6 +240,23 @@ class TestImbalanceLab:
         expected = imbalance.train(data, "regrad", knobs, steps=imbalance_lab.STEPS)
         np.testing.assert_array_equal(explorer.state()["ReGrad"].losses, expected.losses)
         assert f"{expected.gap:.3f}" in explorer.words
+
+    def test_presets_answer_as_they_say(self):
+        def told(name):
+            explorer = widgets.explore_imbalance()
+            explorer.choose(name)
+            explorer.reveal()
+            plain, regrad = explorer.state().values()
+            return plain, regrad, explorer.preset.answer
+
+        for name in imbalance_lab.PRESETS:
+            plain, regrad, answer = told(name)
+            assert f"{plain.gap:.3f}" in answer and f"{regrad.gap:.3f}" in answer
+            assert (regrad.gap < plain.gap) == (name != "RGB's faces mixed up")
+        assert f"{plain.losses[-1].mean():.2f}" in answer and f"{regrad.losses[-1].mean():.2f}" in answer
+        assert (regrad.losses[-1] > plain.losses[-1]).all()  # strong coupling
+        plain, regrad, _ = told("loud infrared, quiet RGB")
+        assert regrad.losses[-1].mean() < plain.losses[-1].mean()
 
 
 class TestBalanceExplorer:
@@ -285,9 +346,36 @@ class TestBalanceExplorer:
     def test_presets_hide_the_answer_until_it_is_asked_for(self, shipped):
         explorer = widgets.explore_balance(shipped)
         explorer.choose("wreck depth: does certainty notice?")
-        assert "hidden" in explorer.words and explorer.controls["depth_holes"].value == 0.8
+        assert "hidden" in explorer.words and explorer.controls["depth_holes"].value == 0.7
         explorer.reveal()
         assert "Mean certainty" in explorer.words
+
+    def test_presets_answer_as_they_say(self, shipped):
+        def seen(name, **turned):
+            values = {**balance_explorer.PRESETS[name].values, **turned}
+            face = {key: values[key] for key in ("domain", "species", "sample")}
+            knobs = balance_explorer.knob_values("W") | {k: values[k] for k in balance_explorer.KNOBS if k in values}
+            return balance_explorer.look(shipped, **face, knobs=knobs), balance_explorer.PRESETS[name]
+
+        rgb, depth, infrared = MODALITIES
+        whole, _ = seen("broken or switched off?", **balance_explorer.knob_values("W"))
+        broken, preset = seen("wreck depth: does certainty notice?")
+        assert f"{whole.certainty[1].mean():.3f}" in preset.question
+        for number in (f"{broken.certainty[1].mean():.3f}", f"{whole.score:.2f}", f"{broken.score:.2f}"):
+            assert number in preset.answer
+        assert (whole.decision, broken.decision) == ("live", "spoof")
+        broken, preset = seen("broken or switched off?")
+        off = broken.scores[frozenset({rgb, infrared})]
+        assert off > broken.threshold and f"{off:.2f}" in preset.answer and f"{broken.score:.2f}" in preset.answer
+        mask, preset = seen("a mask gets through")
+        assert mask.decision == "live" and f"{mask.score:.2f}" in preset.question
+        for group in ({infrared}, {rgb}, {rgb, depth}):
+            assert f"{mask.scores[frozenset(group)]:.2f}" in preset.answer
+        assert f"{mask.shapley[2]:+.2f}" in preset.answer and mask.scores[frozenset({rgb, depth})] < mask.threshold
+        near, preset = seen("find a flip")
+        dim, _ = seen("find a flip", rgb_exposure=0.67)
+        assert abs(near.shapley[0]) < 0.005 and (near.decision, dim.decision) == ("live", "spoof")
+        assert f"{near.score:.2f}" in preset.answer and f"{dim.score:.2f}" in preset.answer
 
     def test_words_say_what_is_seen(self, shipped):
         explorer = widgets.explore_balance(shipped, species="rigid_mask")
@@ -372,6 +460,11 @@ def _buttons(box):
     return found + [button for child in getattr(box, "children", ()) for button in _buttons(child)]
 
 
+def _texts(box):
+    found = [box] if isinstance(box, ipywidgets.HTML) else []
+    return found + [text for child in getattr(box, "children", ()) for text in _texts(child)]
+
+
 class TestShell:
     @staticmethod
     def draw(*, x):
@@ -385,12 +478,13 @@ class TestShell:
         shown = []
         monkeypatch.setattr(shell, "display", lambda data, **more: shown.append((data, more)))
         Explorer(self.draw, {"x": slider("x", 1.0, -1, 2, 0.5)})._ipython_display_()
-        (live, _), (static, more) = shown
+        (live, _), (static, more), (script, _) = shown
         assert set(live) == {WIDGET, "text/plain"}
         assert set(static) == {"image/png", "text/plain"}
         # CSS pixels of an inch, of which the PNG has twice as many
         assert more["metadata"]["image/png"] == {"alt": 'x is "1.0"', "width": shell.DPI}
         assert static["text/plain"] == 'x is "1.0"'
+        assert "handles.length === 1" in script["application/javascript"]  # one slider waits for its name
         picture = Image.open(io.BytesIO(base64.b64decode(static["image/png"])))
         assert picture.size == (2 * shell.DPI, 2 * shell.DPI)
 
@@ -468,6 +562,7 @@ class TestShell:
         for explorer in (widgets.explore_regrad(), widgets.explore_balance(shipped), widgets.explore_landscape()):
             assert all(control.tooltip for control in explorer.controls.values())
             assert all(button.tooltip for button in _buttons(explorer.box))
+            assert all(words.tooltip == "" for words in _texts(explorer.box))  # None would show as "null"
 
     def test_several_moves_draw_once(self):
         calls = []

@@ -6,15 +6,16 @@ import pytest
 
 
 def check(found: dict[str, Any]) -> None:
-    assert found["faces"] == 1000
+    assert found["faces"]["W"] == 1000 and min(found["faces"].values()) >= 400
+    spread = found["chance_spread"]
     for words in (found["by_words"], found["by_words_without_materials"]):
         by_words = [auc for domain in words.values() for auc in domain.values()]
         assert len(by_words) == 12 and all(0 <= auc <= 1 for auc in by_words)
-        assert sum(by_words) / 12 > 0.5 + 2 * found["chance_spread"]
+        assert sum(by_words) / 12 > 0.5 + 2 * max(spread.values())
     assert found["clear"] == sum(
-        auc > 0.5 + 2 * found["chance_spread"]
-        for domain in found["by_words_without_materials"].values()
-        for auc in domain.values()
+        auc > 0.5 + 2 * spread[domain]
+        for domain, aucs in found["by_words_without_materials"].items()
+        for auc in aucs.values()
     )
     assert found["apart"] < 4  # points from the report's numbers, of 600 faces
 

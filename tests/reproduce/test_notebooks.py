@@ -1,5 +1,6 @@
 """Executing and cleaning notebooks, on small ones made here."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from PIL import Image
 
 from mmdg_lite.__main__ import main
 from mmdg_lite.configuration import ConfigurationError
@@ -85,6 +87,30 @@ def test_a_widget_with_a_picture_leaves_its_picture():
     cell = new_code_cell("x", outputs=[nbformat.v4.new_output("execute_result", data=data, execution_count=3)])
     book = notebooks.clean(new_notebook(cells=[cell]))
     assert book.cells[0].outputs[0].data == {"image/png": "aaaa", "text/plain": "words"}
+
+
+def test_scripts_for_live_widgets_are_removed():
+    script = nbformat.v4.new_output("display_data", {"application/javascript": "1"})
+    cell = new_code_cell("x", outputs=[script], execution_count=1)
+    assert notebooks.clean(new_notebook(cells=[cell])).cells[0].outputs == []
+
+
+def test_a_chart_gets_few_colours_and_a_photograph_keeps_its_own():
+    chart = np.full((90, 160, 4), 255, np.uint8)
+    chart[20:40, 20:140] = (213, 94, 0, 255)
+    chart[60:70, 20:140] = (0, 0, 0, 0)  # transparent: white on white
+    y, x = np.mgrid[:90, :160]
+    photograph = np.stack([x, y, (x + y) // 2], axis=2).astype(np.uint8)
+    for pixels, mode in ((chart, "P"), (photograph, "RGB")):
+        plain = io.BytesIO()
+        Image.fromarray(pixels).save(plain, "PNG", compress_level=0)
+        light = notebooks.light_png(plain.getvalue())
+        assert len(light) < len(plain.getvalue())
+        shown = Image.open(io.BytesIO(light))
+        assert shown.mode == mode
+        expected = pixels[..., :3] if mode == "RGB" else np.where(pixels[..., 3:] > 0, pixels[..., :3], 255)
+        np.testing.assert_array_equal(np.asarray(shown.convert("RGB")), expected)
+        assert notebooks.light_png(light) == light
 
 
 def test_unknown_parameters_are_errors(tmp_path):

@@ -107,12 +107,6 @@ def executed_page(driver: Any, address: str, profile: Path) -> Iterator[Any]:
         "() => /Idle/i.test(document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status)"
     )
     _run_all_cells(page)
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
-        ".every(p => /\\[\\d+\\]/.test(p.textContent))",
-        timeout=MINUTES * 60_000,
-        polling=1000,  # milliseconds
-    )
     try:
         yield page
     finally:
@@ -120,15 +114,28 @@ def executed_page(driver: Any, address: str, profile: Path) -> Iterator[Any]:
 
 
 def _run_all_cells(page: Any) -> None:
-    """By the menu; again where a menu that was just being made took no notice of the click."""
-    for _ in range(5):
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.wait_for_timeout(2000)
-        page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
-        page.wait_for_timeout(5000)
-        if any(prompt.strip("[]: ") for prompt in page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()):
+    """By the menu, until every cell has a number; again where cells rest without one.
+
+    A menu that is just being made takes no notice of a click, and a kernel that is replaced while the page opens drops
+    the cells that wait for it. A server that is slow to list its kernels makes JupyterLab ask for one.
+    """
+    until = time.monotonic() + 60 * MINUTES
+    while time.monotonic() < until:
+        if (dialog := page.locator(".jp-Dialog")).count():
+            asked = dialog.first.inner_text()
+            if "Select Kernel" not in asked:
+                raise RuntimeError(f"JupyterLab asks: {asked}")
+            dialog.first.locator("button.jp-mod-accept").click()  # Python 3 is chosen already
+            page.wait_for_timeout(5000)
+        prompts = [prompt.strip("[]: ") for prompt in page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()]
+        if all(prompt.isdigit() for prompt in prompts):
             return
-    raise RuntimeError("the cells did not start to run")
+        if "*" not in prompts:
+            page.get_by_role("menuitem", name="Run", exact=True).click()
+            page.wait_for_timeout(2000)
+            page.locator(".lm-Menu-itemLabel", has_text="Run All Cells").first.click()
+        page.wait_for_timeout(5000)
+    raise RuntimeError(f"the cells did not end within {MINUTES} minutes")
 
 
 def explorer_cell(page: Any, words: str) -> Any:
@@ -136,6 +143,6 @@ def explorer_cell(page: Any, words: str) -> Any:
     return page.locator(".jp-CodeCell", has=page.locator(f'.widget-html img[alt*="{words}"]'))
 
 
-def handle(cell: Any, tooltip: str) -> Any:
-    """The handle of the slider whose tooltip begins so."""
-    return cell.locator(f'.widget-slider:has([title^="{tooltip}"]) .noUi-handle')
+def handle(cell: Any, label: str) -> Any:
+    """The handle of the slider that has this accessible name."""
+    return cell.get_by_role("slider", name=label, exact=True)
