@@ -73,7 +73,7 @@ $(READY): requirements.lock pyproject.toml
 		echo "Running the same make command again goes on from here."; exit 1; }
 	@echo $(TORCH) >$@
 
-reproduce: $(READY)  ## ten minutes: notebooks 00, 01, 06, 07, three methods trained and compared with the committed runs
+reproduce: $(READY)  ## ten minutes: three methods trained (notebook 06), tables (07), compared with the committed runs
 	@$(BIN)/python -m mmdg_lite reproduce --out $(OUT)/short
 
 test: $(READY)  ## every default test: units, properties, notebooks end to end, nbval on deterministic cells

@@ -13,6 +13,7 @@ import torch
 from mmdg_lite.reproduce.execution import CURRENT, Outcome, PlannedRun
 from mmdg_lite.runs.config import RunConfig
 from mmdg_lite.runs.folder import finished_runs, read_run
+from mmdg_lite.runs.methods import METHODS
 
 
 class RunTimes:
@@ -125,8 +126,7 @@ class ProgressTable:
                 continue
             found = _validations(_log(run))
             for step, error in found[self._validations.get(run.config.name, 0) :]:
-                of = f"step {step} of {run.config.training.steps}"
-                print(f"{run.config.name}: {of}, validation EER {100 * error:.1f} %", flush=True)
+                print(f"{_at(run, step)}, validation EER {100 * error:.1f} %", flush=True)
             self._validations[run.config.name] = len(found)
 
     def close(self, outcomes: Sequence[Outcome]) -> None:
@@ -183,8 +183,14 @@ def _step(run: PlannedRun) -> str:
     if not step:
         return run.config.name
     curve = " ".join(f"{100 * error:.1f}" for _, error in _validations(log)[-MOST_ERRORS:])
-    text = f"{run.config.name}: step {step} of {run.config.training.steps}"
+    text = _at(run, step)
     return f"{text}, validation EER in %: {curve}" if curve else text
+
+
+def _at(run: PlannedRun, step: int) -> str:
+    """Where a run is; the solver of a linear probe stops by itself, not after a number of steps."""
+    trained = METHODS[run.config.method].kind == "trained"
+    return f"{run.config.name}: step {step}" + (f" of {run.config.training.steps}" if trained else "")
 
 
 def _log(run: PlannedRun) -> list[dict[str, Any]]:

@@ -52,6 +52,13 @@ def test_notebooks_and_runs_are_made_in_order_and_introductions_once(calls, tmp_
     assert all((out / "notebooks" / name).with_suffix(".log").is_file() for name in made)
 
 
+def test_the_short_profile_has_one_setting_and_no_introduction(calls, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert reproduce(progress=False, device="cpu") == tmp_path / "runs" / "short"
+    assert calls["executed"] == [TABLES_NOTEBOOK]
+    assert calls["planned"] == [[f"P1/CPS-to-W/{method}/seed0" for method in ("mmdg++", "fusion", "linear_probe")]]
+
+
 def test_failures_are_told_on_one_screen_and_no_table_is_made(calls, tmp_path):
     long = "\n".join(["06_training.ipynb, cell 3: ValueError: " + "x" * 5000, *(f"line {i}" for i in range(500))])
     calls["outcomes"] += [Outcome(name=f"P1/run{i}", seconds=1.0, error=long) for i in range(3)]

@@ -115,6 +115,14 @@ def test_the_table_counts_every_state_and_shows_steps(planned, capsys):
     assert table.times.expected(fusion[3]) == 100
 
 
+def test_the_steps_of_a_solver_are_not_counted_against_those_of_a_training(tmp_path):
+    (run, *_) = plan("quick", protocols=["P1"], methods=["linear_probe"], seeds=[0], out=tmp_path, device="cpu")
+    write_json(run.folder / CURRENT, {"worker": "here:1", "started": time.time() + 1})
+    (run.folder / "metrics.jsonl").write_text('{"event": "validation", "step": 541, "eer": 0.25}\n')
+    lines = ProgressTable([run], workers=1, times=RunTimes()).lines([])
+    assert f"{run.config.name}: step 541, validation EER in %: 25.0" in [line.strip() for line in lines]
+
+
 def test_in_a_terminal_the_table_is_drawn_over_itself(planned, capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     table = ProgressTable(planned, workers=2, times=RunTimes())
