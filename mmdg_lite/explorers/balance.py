@@ -70,7 +70,7 @@ PRESETS: dict[str, Preset] = {
     "find a flip": Preset(
         question="RGB's Shapley value here is 0.00. Can turning the RGB camera still flip this decision?",
         values={"domain": "W", "species": "live", "sample": 2, "along": "rgb_exposure"},
-        answer="Yes: at an exposure of 0.67 the score falls from 0.69 to 0.51. A Shapley value says what a sensor's "
+        answer="Yes: at an exposure of 0.67 the score falls from 0.69 to 0.52. A Shapley value says what a sensor's "
         "presence adds, not what its failure costs.",
     ),
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from mmdg_lite.configuration import read_values
 from mmdg_lite.reproduce.execution import CURRENT, Outcome, PlannedRun
 from mmdg_lite.runs.config import RunConfig
 from mmdg_lite.runs.folder import finished_runs, read_run
@@ -57,7 +58,7 @@ class RunTimes:
 
     def add(self, run: PlannedRun) -> None:
         """Record a run that is finished now."""
-        self._record(_kind(run.config), read_run(run.folder)[1])
+        self._record(_kind(run.config), read_values(run.folder / "result.json"))
 
     def total(self, runs: Sequence[PlannedRun]) -> tuple[float, list[str]]:
         """Expected seconds of all runs one after another, and the methods of those whose time is unknown."""

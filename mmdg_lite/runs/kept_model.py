@@ -34,8 +34,10 @@ def kept_model(config: RunConfig, weights: str | Path, *, source: str | Path, de
     except Exception as error:  # architectures, the user's own too, raise anything for sizes that do not fit
         raise ConfigurationError(f"{source}: no model can be made as it says there ({error})") from error
     tensors = read_checkpoint(weights).tensors
-    if wrong := [name for name, value in tensors.items() if not (value.is_floating_point() and value.isfinite().all())]:
-        raise CheckpointError(f"{weights}: {wrong[0]} is not made of finite numbers; restore the file, or run again")
+    kinds = {name: value.is_floating_point() for name, value in model.state_dict().items()}
+    for name, value in tensors.items():  # an integer tensor would silently become a parameter
+        if kinds.get(name, True) != value.is_floating_point() or not value.isfinite().all():
+            raise CheckpointError(f"{weights}: {name} is not made of finite numbers; restore the file, or run again")
     try:
         model.load_trainable_state_dict(tensors)
     except (ValueError, RuntimeError) as error:

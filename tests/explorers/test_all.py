@@ -424,7 +424,8 @@ class TestTrainingViewer:
         run = make_run(method="fusion")
         assert list(training_module.find_runs(tmp_path)) == [run.relative_to(tmp_path).as_posix()]
         (tmp_path / "probe").mkdir()
-        (tmp_path / "probe" / "metrics.jsonl").write_text(json.dumps({"event": "validation", "strength": 1}) + "\n")
+        line = {"event": "validation", "step": 9, "eer": 0.2, "loss": 0.5, "strength": 1.0}
+        (tmp_path / "probe" / "metrics.jsonl").write_text(json.dumps(line) + "\n")
         assert len(training_module.find_runs(tmp_path)) == 1
         with pytest.raises(ValueError, match="probe has no training steps"):
             training_module.histories({"probe": tmp_path / "probe"})
@@ -440,7 +441,8 @@ class TestTrainingViewer:
     def test_widget_shows_the_chosen_runs(self, tmp_path):
         for name in ("s/mmdg++/seed0", "s/mmdg++_without_regrad/seed0", "s/fusion/seed1"):
             (tmp_path / name).mkdir(parents=True)
-            lines = [{"event": "train"} | row for row in history().to_dict("records")]
+            rows = history().astype(object).where(history().notna(), None).to_dict("records")
+            lines = [{"event": "train"} | row for row in rows]
             (tmp_path / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         explorer = widgets.view_training(tmp_path)
         assert explorer.words.startswith("mmdg++: fastest in RGB 38 %") and "_without_regrad: fastest" in explorer.words
