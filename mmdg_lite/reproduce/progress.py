@@ -179,11 +179,11 @@ def _line(outcome: Outcome) -> str:
 
 def _step(run: PlannedRun) -> str:
     """A run with the number of its last logged step, and its errors on the sources' validation lists so far."""
-    log = _log(run)
-    step = next((int(line["step"]) for line in reversed(log) if line.get("step")), 0)
+    lines = _log(run)
+    step = next((int(row["step"]) for line in reversed(lines) if (row := _row(line)).get("step")), 0)
     if not step:
         return run.config.name
-    curve = " ".join(f"{100 * error:.1f}" for _, error in _validations(log)[-MOST_ERRORS:])
+    curve = " ".join(f"{100 * error:.1f}" for _, error in _validations(lines)[-MOST_ERRORS:])
     text = _at(run, step)
     return f"{text}, validation EER in %: {curve}" if curve else text
 
@@ -194,23 +194,25 @@ def _at(run: PlannedRun, step: int) -> str:
     return f"{run.config.name}: step {step}" + (f" of {run.config.training.steps}" if trained else "")
 
 
-def _log(run: PlannedRun) -> list[dict[str, Any]]:
+def _log(run: PlannedRun) -> list[bytes]:
     """The whole lines of a run's log; none where there is no log yet."""
     path = run.folder / "metrics.jsonl"
-    if not path.is_file():
-        return []
-    lines = []
-    for line in path.read_bytes().split(b"\n")[:-1]:  # without a line that is being written
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            continue
-    return [line for line in lines if isinstance(line, dict)]
+    return path.read_bytes().split(b"\n")[:-1] if path.is_file() else []  # without a line that is being written
 
 
-def _validations(log: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
-    """Step and equal-error rate, a fraction, of each validation in a log."""
-    return [(line["step"], line["eer"]) for line in log if line.get("event") == "validation"]
+def _row(line: bytes) -> dict[str, Any]:
+    """What a line of a log holds; nothing where it is damaged."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return {}
+    return row if isinstance(row, dict) else {}
+
+
+def _validations(lines: Sequence[bytes]) -> list[tuple[int, float]]:
+    """Step and equal-error rate, a fraction, of each validation in a log; of long logs, no other line is parsed."""
+    rows = [_row(line) for line in lines if b'"validation"' in line]
+    return [(row["step"], row["eer"]) for row in rows if row.get("event") == "validation"]
 
 
 def _json(path: Path) -> dict[str, Any]:
