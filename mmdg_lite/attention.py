@@ -4,7 +4,7 @@ Throughout, the *receiver* is the modality whose tokens are being updated (its k
 modality that tells it where to look (its queries).
 """
 
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import torch
 from einops import rearrange
@@ -22,10 +22,23 @@ Noise = tuple[Tensor, Tensor]
 """Standard normal draws for the sender's and the receiver's queries, each K x B x N x d."""
 
 
-def multi_head(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    """softmax(q k^T / sqrt(d / heads)) v in each head; query B x M x d, key and value B x N x d, result B x M x d."""
+class Trust(NamedTuple):
+    """How much the parts of an adapter call count; None: in full."""
+
+    keys: Tensor | None = None  # ... x N, shares of the receiver's tokens in the softmax; only their ratios matter
+    message: Tensor | None = None  # ... x 1 x 1 in [0, 1], a factor of all that the sender says
+
+
+FULL_TRUST = Trust()
+
+
+def multi_head(query: Tensor, key: Tensor, value: Tensor, heads: int, *, share: Tensor | None = None) -> Tensor:
+    """softmax(q k^T / sqrt(d / heads)) v in each head; query B x M x d, key and value B x N x d, result B x M x d.
+
+    `share`: B x N, factors above 0 of the keys' weights, before these are made to sum to one; without gradient.
+    """
     q, k, v = (rearrange(x, "b n (heads e) -> b heads n e", heads=heads) for x in (query, key, value))
-    return rearrange(attention(q, k, v), "b heads n e -> b n (heads e)")
+    return rearrange(attention(q, k, v, share=share), "b heads n e -> b n (heads e)")
 
 
 class CrossAttention(nn.Module):
@@ -47,17 +60,24 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def attend(
-        self, query: Tensor, receiver: Tensor, values: Tensor | None = None, *, key_scale: Tensor | None = None
+        self,
+        query: Tensor,
+        receiver: Tensor,
+        values: Tensor | None = None,
+        *,
+        key_scale: Tensor | None = None,
+        trust: Trust = FULL_TRUST,
     ) -> Tensor:
         """softmax(q k^T / sqrt(d / heads)) v and the output projection; B x N x d in and out.
 
         Keys and values are both read from the receiver's tokens, unless other tokens are given for the values.
-        `key_scale`: B x N x 1, factors of the keys, and so of the columns of the logits.
+        `key_scale`: B x N x 1, factors of the keys, and so of the columns of the logits. `trust`: see `Trust`.
         """
         keys, values = self.key(receiver), self.value(receiver if values is None else values)
         if key_scale is not None:
             keys = key_scale.to(keys.dtype) * keys
-        return self.out(multi_head(query, keys, values, self.heads))
+        attended = self.out(multi_head(query, keys, values, self.heads, share=trust.keys))
+        return attended if trust.message is None else trust.message.to(attended.dtype) * attended
 
     def forward(
         self,
@@ -154,16 +174,20 @@ class CertaintyAttention(CrossAttention):
             (attended tokens B x N x d, certainty of the chosen queries B x N x 1 in [0, 1], without gradient).
         """
         query_b, query_a = self.query_sender(sender), self.query_receiver(receiver)
+        log_variances = self.log_variance_sender(query_b), self.log_variance_receiver(query_a)
         query, chosen = self.choose(
-            (self.mean_sender(query_b), self.log_variance_sender(query_b)),
-            (self.mean_receiver(query_a), self.log_variance_receiver(query_a)),
+            (self.mean_sender(query_b), log_variances[0]),
+            (self.mean_receiver(query_a), log_variances[1]),
             noise=noise,
             selection=selection,
             generator=generator,
         )
-        if self.suppression == "key":
-            return self.attend(query, receiver, values, key_scale=chosen), chosen
-        return self.attend(query, receiver, values), chosen
+        key_scale = chosen if self.suppression == "key" else None
+        return self.attend(query, receiver, values, key_scale=key_scale, trust=self.trust(*log_variances)), chosen
+
+    def trust(self, sender: Tensor, receiver: Tensor) -> Trust:
+        """What else certainty acts on, from both sides' log-variances, ... x N x d: in MMDG++ nothing."""
+        return FULL_TRUST
 
     def choose(
         self,

@@ -39,6 +39,7 @@ rgb, depth, infrared: B x 3 x H x W float32, normalised with CLIP's mean and sta
 present: B x 3 bools; absent: every modality is there.
 label: B, 1 live, 0 spoof. domain: B, position in the source domains, -1 for any other domain. For training only.
 id, species: lists of B texts, from the loader only.
+spoilt: B x 3 x H x W bools, the pixels that training spoilt on purpose (`data.spoiling`); absent where it spoils none.
 second_rgb, second_depth, second_infrared, second_present: a second augmented view of the same samples, from the loader
     with two views only; see `second_view`.
 """

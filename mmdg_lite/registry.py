@@ -79,7 +79,7 @@ same line of work uses for CLIP too (E3), so that checkpoints made with it expec
 
 ARCHITECTURES: Registry[Any] = Registry(
     home="mmdg_lite.models.builder",
-    own=("mmdg++", "mmdg", "flip", "flip_mcl", "ssdg", "sa_fas", "ama", "cmfl", "flex_modal"),
+    own=("mmdg++", "mmdg++_supervised", "mmdg", "flip", "flip_mcl", "ssdg", "sa_fas", "ama", "cmfl", "flex_modal"),
 )
 """Kinds of models, `models.builder.Architecture` by name."""
 WEIGHINGS: Registry[Any] = Registry(

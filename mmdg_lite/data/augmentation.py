@@ -48,9 +48,10 @@ class Augmentation:
     per_copy: bool = False  # an offset for each of the three channels that depth and infrared are repeated to
     modality_dropout: float = 0.0  # probability with which modalities are dropped; one is always left
     dropout: Dropout = "each"  # "each": every modality by itself; "together": depth and infrared at once, RGB never
+    spoilt: float = 0.0  # probability that a region of one modality is spoilt (`spoiling`)
 
     def __post_init__(self) -> None:
-        for name in ("flip", "modality_dropout"):
+        for name in ("flip", "modality_dropout", "spoilt"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"augmentation: {name} is a probability, got {getattr(self, name)}")
         if self.offset < 0:

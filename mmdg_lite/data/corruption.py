@@ -11,7 +11,15 @@ from mmdg_lite.data.renderer.noise import blur
 from mmdg_lite.data.synthetic import Faces
 from mmdg_lite.modality import Modality
 
+Picture = NDArray[np.uint8]
+
 CORRUPTIONS = ("noise", "blank", "blur", "shuffle", "saturate")
+"""The kinds that studies of finished models use."""
+TRAINED = ("noise", "blank", "blur", "saturate", "holes")
+"""The kinds by which training samples are spoilt (`spoiling`)."""
+HELD_OUT = ("shuffle", "stripes", "foreign")
+"""The kinds that no training uses: whether certainty notices them too is what it was not taught."""
+KINDS = tuple(dict.fromkeys((*CORRUPTIONS, *TRAINED, *HELD_OUT)))
 
 
 def corrupt(
@@ -23,8 +31,7 @@ def corrupt(
         faces: n samples of H x W pixels.
         modality: the one to spoil.
         region: H x W or n x H x W, true where to spoil.
-        kind: "noise" (uniform random pixels), "blank" (0), "blur" (strong defocus), "shuffle" (the region's own pixels
-            in random order) or "saturate" (255).
+        kind: see `corrupt_image`. The foreign sample of each is the one before it.
         rng: source of the random kinds.
 
     Returns:
@@ -39,25 +46,59 @@ def corrupt(
         expected = f"{height} x {width} or {n} x {height} x {width} booleans"
         raise ValueError(f"region is {region.dtype} of shape {region.shape}: it must be {expected}")
     mask = np.broadcast_to(region, (n, height, width))
-    if kind == "noise":
-        spoilt = rng.integers(0, 256, images.shape, dtype=np.uint8)
-    elif kind == "blank":
-        spoilt = np.zeros_like(images)
-    elif kind == "blur":
-        spoilt = (blur(images.astype(np.float32), 12) + 0.5).astype(np.uint8)
-    elif kind == "shuffle":
-        spoilt = images.copy()
-        for image, part in zip(spoilt, mask, strict=True):
-            rows, columns = np.nonzero(part)
-            order = rng.permutation(len(rows))
-            image[:, rows, columns] = image[:, rows[order], columns[order]]
-    elif kind == "saturate":
-        spoilt = np.full_like(images, 255)
-    else:
-        raise ValueError(f"unknown corruption {kind!r}: valid names are {', '.join(CORRUPTIONS)}")
-    result = np.where(mask[:, None], spoilt, images)  # n x channels x H x W
+    before = np.roll(images, 1, axis=0)
+    result = np.stack(
+        [corrupt_image(*each, kind, rng, foreign=other) for *each, other in zip(images, mask, before, strict=True)]
+    )  # n x channels x H x W
     changed: dict[str, Any] = {modality.value: result}
     return replace(faces, **changed), mask.copy()
+
+
+def corrupt_image(
+    image: Picture, region: NDArray[np.bool_], kind: str, rng: np.random.Generator, *, foreign: Picture | None = None
+) -> Picture:
+    """Spoils one image inside a region and leaves everything else as it is.
+
+    Args:
+        image: channels x H x W.
+        region: H x W, true where to spoil.
+        kind: "noise" (uniform random pixels), "blank" (0), "blur" (strong defocus), "saturate" (255), "holes" (half of
+            the pixels 0), "shuffle" (the region's own pixels in random order), "stripes" (two rows of four 0) or
+            "foreign" (the same place of another sample's image).
+        rng: source of the random kinds.
+        foreign: the other sample's image, channels x H x W; needed for "foreign" alone.
+
+    Returns:
+        The spoilt image, channels x H x W.
+
+    Raises:
+        ValueError: unknown kind, or "foreign" without another image.
+    """
+    if kind == "noise":
+        spoilt = rng.integers(0, 256, image.shape, dtype=np.uint8)
+    elif kind == "blank":
+        spoilt = np.zeros_like(image)
+    elif kind == "blur":
+        spoilt = (blur(image.astype(np.float32), 12) + 0.5).astype(np.uint8)
+    elif kind == "saturate":
+        spoilt = np.full_like(image, 255)
+    elif kind == "holes":
+        spoilt = np.where(rng.random(region.shape) < 0.5, np.uint8(0), image)
+    elif kind == "shuffle":
+        spoilt = image.copy()
+        rows, columns = np.nonzero(region)
+        order = rng.permutation(len(rows))
+        spoilt[:, rows, columns] = image[:, rows[order], columns[order]]
+    elif kind == "stripes":
+        black = np.arange(region.shape[0])[:, None] % 4 < 2  # H x 1
+        spoilt = np.where(black, np.uint8(0), image)
+    elif kind == "foreign":
+        if foreign is None:
+            raise ValueError('corruption "foreign" needs another sample\'s image')
+        spoilt = foreign
+    else:
+        raise ValueError(f"unknown corruption {kind!r}: valid names are {', '.join(KINDS)}")
+    return np.where(region, spoilt, image)
 
 
 def random_rectangles(

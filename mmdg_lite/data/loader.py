@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmdg_lite.data.augmentation import Augmentation, Draw, draw, order, plain_levels, sample_keys
 from mmdg_lite.data.dataset import FaceDataset, Images, Samples, stack
+from mmdg_lite.data.spoiling import draw_spoils, spoil_samples
 from mmdg_lite.modality import CLIP_MEAN, CLIP_STD, MODALITIES, SECOND, Batch, Modality
 
 
@@ -52,8 +53,14 @@ def make_batch(
             decided = Draw(flip=np.zeros(len(samples), dtype=bool), present=present, levels=plain_levels())
         else:
             decided = draw(augment, keys, present, seed=seed, epoch=epoch, view=view)
+        shown = samples
+        if augment is not None and augment.spoilt:
+            spoils = draw_spoils(keys, decided.present, augment.spoilt, seed=seed, epoch=epoch, view=view)
+            shown, regions = spoil_samples(samples, spoils)
+            regions[decided.flip] = regions[decided.flip, ..., ::-1]
+            batch[f"{prefix}spoilt"] = torch.from_numpy(regions)
         for modality in MODALITIES:
-            images = getattr(samples, modality.value)
+            images = getattr(shown, modality.value)
             batch[prefix + modality.value] = _normalised(images, modality, decided)
         batch[f"{prefix}present"] = torch.from_numpy(decided.present)
     return batch

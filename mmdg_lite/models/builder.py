@@ -20,6 +20,7 @@ from mmdg_lite.models.multimodal import MultimodalModel
 from mmdg_lite.models.peer import Peer
 from mmdg_lite.models.sa_fas import SAFAS
 from mmdg_lite.models.ssdg import SSDG
+from mmdg_lite.models.supervised_certainty import SupervisedCertainty
 from mmdg_lite.registry import ARCHITECTURES, AdapterKind, PromptKind, add, find
 
 __all__ = [
@@ -98,24 +99,25 @@ def _centred(model: torch.nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, .
     return ({**batch, **images}, *others)
 
 
+def _of_adapters(config: ModelConfig) -> dict[str, Any]:
+    """The settings that MMDG++ and MMDG++ with supervised certainty share."""
+    names = "prompts train_tokens dim heads samples rate theta sampling context context_std"
+    return {name: getattr(config, name) for name in names.split()}
+
+
 def _mmdgpp(clip: CLIP, config: ModelConfig) -> MMDGPlusPlus:
     return MMDGPlusPlus(
         clip,
         config.source_domains,
         released=config.released,
         adapters=config.adapters,
-        prompts=config.prompts,
-        train_tokens=config.train_tokens,
-        dim=config.dim,
-        heads=config.heads,
-        samples=config.samples,
-        rate=config.rate,
-        theta=config.theta,
-        sampling=config.sampling,
         suppression=config.suppression,
-        context=config.context,
-        context_std=config.context_std,
+        **_of_adapters(config),
     )
+
+
+def _supervised(clip: CLIP, config: ModelConfig) -> SupervisedCertainty:
+    return SupervisedCertainty(clip, config.source_domains, settings=config.certainty, **_of_adapters(config))
 
 
 def _mmdg(clip: CLIP, config: ModelConfig) -> MMDG:
@@ -150,6 +152,7 @@ def _peer(kind: type[Peer]) -> Builder:
 ARCHITECTURES.update(
     {
         "mmdg++": Architecture(_mmdgpp),
+        "mmdg++_supervised": Architecture(_supervised),
         "mmdg": Architecture(_mmdg, whole_batch="MMDG moves its prototypes by the class means of a whole batch"),
         "flip": Architecture(_peer(FLIP)),
         "flip_mcl": Architecture(_peer(FLIPMCL), whole_batch="FLIP-MCL compares the samples of a whole batch"),

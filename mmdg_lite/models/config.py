@@ -1,5 +1,6 @@
 """What a configuration says of a model. It names parts and settings, and imports none of them."""
 
+import math
 from dataclasses import dataclass, field
 
 from mmdg_lite.registry import (
@@ -43,6 +44,21 @@ class PeerConfig:
 
 
 @dataclass(frozen=True)
+class CertaintyConfig:
+    """Settings of MMDG++ with supervised certainty: what certainty is taught by, and what it acts on."""
+
+    weight: float = 1.0  # of the loss that teaches certainty, beside the total loss
+    keys: bool = True  # attention turns away from doubtful tokens
+    message: bool = True  # a doubtful sender says less
+    head: bool = True  # a doubtful modality has a smaller share in the head
+    shuffled: bool = False  # a control: certainty acts on other tokens, and on other modalities, than its own
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"certainty.weight must be at least 0, got {self.weight}")
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """Which model, made of which parts."""
 
@@ -68,6 +84,7 @@ class ModelConfig:
     context_std: float = 1.0  # standard deviation of their start; 1: the released code's; the tiny CLIP's words: 0.02
     descriptors: bool = True  # MMDG alone: infrared as [infrared, HOG, PLGF]; false: the image three times
     prototype_weight: float = 0.3  # MMDG alone: of the modalities' losses, by prototypes, beside the head's
+    certainty: CertaintyConfig = field(default_factory=CertaintyConfig)  # MMDG++ with supervised certainty alone
     peer: PeerConfig = field(default_factory=PeerConfig)  # the peers alone: weights, margins, temperatures
     released: bool | tuple[str, ...] = False  # reproduce the released code's faults: all, none, or these (`faults`)
     seed: int = 0  # of the initialisation

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mmdg_lite.adapters import CrossAdapter
-from mmdg_lite.attention import CertaintyAttention, Noise, multi_head
+from mmdg_lite.attention import FULL_TRUST, CertaintyAttention, Noise, Trust, multi_head
 from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.speed.quick_gelu import quick_gelu
 
@@ -145,8 +145,9 @@ def _attend(
     parts = [adapter.attention for adapter in adapters]
     query_b = _linear([part.query_sender for part in parts], b)
     uncertain = [part for part in parts if isinstance(part, CertaintyAttention)]
+    trust = FULL_TRUST
     if uncertain:
-        query, certainty = _choose(uncertain, a, query_b, batch, noise, selection, generator)
+        query, certainty, trust = _choose(uncertain, a, query_b, batch, noise, selection, generator)
     else:
         query = rearrange(query_b, "m s (b n) d -> m s b n d", b=batch)
         certainty = torch.ones_like(query[..., :1])
@@ -156,9 +157,15 @@ def _attend(
     )
     # both senders' queries look at the same keys: side by side they are one attention of 2 N queries
     queries = rearrange(query, "m s b n d -> (m b) (s n) d")
-    attended = multi_head(queries, keys, values, parts[0].heads)
+    # a receiver's tokens are as certain beside one sender as beside the other
+    share = None if trust.keys is None else rearrange(trust.keys[:, 0], "m b n -> (m b) n")
+    attended = multi_head(queries, keys, values, parts[0].heads, share=share)
     attended = rearrange(attended, "(m b) (s n) d -> m s (b n) d", b=batch, s=2)
-    return _linear([part.out for part in parts], attended), certainty[..., 0]
+    attended = _linear([part.out for part in parts], attended)
+    if trust.message is not None:
+        each = repeat(trust.message, "m s b 1 1 -> m s (b n) 1", n=certainty.shape[-2])
+        attended = each.to(attended.dtype) * attended
+    return attended, certainty[..., 0]
 
 
 def _choose(
@@ -169,8 +176,8 @@ def _choose(
     noise: PairNoise | None,
     selection: Tensor | None,
     generator: torch.Generator | None,
-) -> tuple[Tensor, Tensor]:
-    """The queries that are taken, scaled by their certainty, 3 x 2 x B x N x d, and the certainty, ... x 1."""
+) -> tuple[Tensor, Tensor, Trust]:
+    """The queries that are taken, scaled by their certainty, 3 x 2 x B x N x d; the certainty, ... x 1; the trust."""
     query_a = _linear([part.query_receiver for part in parts], a)
 
     def of_sender(linears: Sequence[nn.Linear]) -> Tensor:
@@ -179,16 +186,18 @@ def _choose(
     def of_receiver(linears: Sequence[nn.Linear]) -> Tensor:  # the same for both senders; drawn anew beside each
         return repeat(_linear(linears, query_a), "m (b n) d -> m s b n d", b=batch, s=2)
 
-    return parts[0].choose(
-        (of_sender([part.mean_sender for part in parts]), of_sender([part.log_variance_sender for part in parts])),
-        (
-            of_receiver([part.mean_receiver for part in parts]),
-            of_receiver([part.log_variance_receiver for part in parts]),
-        ),
+    log_variances = (
+        of_sender([part.log_variance_sender for part in parts]),
+        of_receiver([part.log_variance_receiver for part in parts]),
+    )
+    query, certainty = parts[0].choose(
+        (of_sender([part.mean_sender for part in parts]), log_variances[0]),
+        (of_receiver([part.mean_receiver for part in parts]), log_variances[1]),
         noise=None if noise is None else _all_pairs(noise),
         selection=selection,
         generator=generator,
     )
+    return query, certainty, parts[0].trust(*log_variances)
 
 
 def _all_pairs(noise: PairNoise) -> Noise:

@@ -51,7 +51,8 @@ class MMDGPlusPlus(MultimodalModel):
         clip: open_clip's CLIP; it is frozen here and kept as `self.clip`.
         source_domains: names of the S training domains, in the order of the batch's `domain` numbers.
         released: reproduce the released code's faults in the forward pass, all or those named in `faults.FORWARD`.
-        adapters: "uncertainty" (U-Adapter++), "plain" (the same without uncertainty) or "none".
+        adapters: "uncertainty" (U-Adapter++), "plain" (the same without uncertainty) or "none"; or a function from the
+            trunk's width to an adapter of one's own, for which dim to suppression mean nothing.
         prompts: "asymmetric" (ADPs), "shared" (one live and one spoof class for all domains) or "none" (a linear
             classifier of live against spoof per modality).
         train_tokens: whether class tokens, positional embeddings and projections are trained.
@@ -66,7 +67,7 @@ class MMDGPlusPlus(MultimodalModel):
         source_domains: Sequence[str],
         *,
         released: Released = False,
-        adapters: AdapterKind = "uncertainty",
+        adapters: AdapterKind | Callable[[int], CrossAdapter] = "uncertainty",
         prompts: PromptKind = "asymmetric",
         train_tokens: bool = True,
         dim: int = 8,
@@ -113,6 +114,8 @@ class MMDGPlusPlus(MultimodalModel):
             )
 
         def adapter() -> CrossAdapter:
+            if callable(adapters):
+                return adapters(width)
             if adapters == "plain":
                 return CrossAdapter(width, dim=dim, heads=heads, theta=theta, released=released)
             return UAdapterPP(

@@ -44,8 +44,8 @@ def rules(frame: pd.DataFrame) -> pd.DataFrame:
         name: {"rule": method.rule}
         for name, method in METHODS.items()
         if method.kind == whole.kind
-        and (method.architecture, method.adapters, method.prompts, method.train_tokens)
-        == (whole.architecture, whole.adapters, whole.prompts, whole.train_tokens)
+        and (method.architecture, method.adapters, method.prompts, method.train_tokens, method.spoilt)
+        == (whole.architecture, whole.adapters, whole.prompts, whole.train_tokens, whole.spoilt)
     }
     return _ablation(frame, dict(sorted(marks.items(), key=lambda item: item[1]["rule"] not in ("none", "regrad"))))
 
@@ -53,6 +53,8 @@ def rules(frame: pd.DataFrame) -> pd.DataFrame:
 def components_of(method: Method) -> tuple[bool, bool, bool] | None:
     """Presence of each of COMPONENTS in a method; None for methods outside the component ablation."""
     if method.kind != "trained" or method.architecture != "mmdg++" or method.rule not in ("none", "regrad"):
+        return None
+    if method.spoilt:
         return None
     if method.prompts not in ("none", "asymmetric") or method.adapters not in ("none", "plain", "uncertainty"):
         return None

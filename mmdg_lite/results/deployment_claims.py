@@ -65,7 +65,11 @@ def deployment_contrasts(methods: list[str]) -> list[tuple[str, Contrast]]:
 
 def deployment_findings(frame: pd.DataFrame) -> list[Finding]:
     """Every contrast of the claims on P6. `frame`: rows of `deployments.collect_deployments` of one profile."""
-    wanted = deployment_contrasts(list(on_deployments(frame)["method"].unique()))
+    return findings_of(frame, deployment_contrasts(list(on_deployments(frame)["method"].unique())))
+
+
+def findings_of(frame: pd.DataFrame, wanted: list[tuple[str, Contrast]]) -> list[Finding]:
+    """The contrasts of named claims, adjusted together. `frame`: as of `deployment_findings`."""
     tables = {}
     for _, c in wanted:
         compare = rises if c.quantity == LOWER_RISE else differences

@@ -341,8 +341,15 @@ def design(frame: pd.DataFrame, *, method: str = "mmdg++", reference: str = REFE
 
 
 def outsiders(methods: Iterable[str]) -> list[str]:
-    """The methods of another architecture than MMDG++'s, and those that have neither uncertainty, ReGrad nor ADPs."""
-    return [name for name in in_order(methods) if name in METHODS and not _shares_a_part(METHODS[name])]
+    """The methods of another architecture than MMDG++'s, and those that have neither uncertainty, ReGrad nor ADPs.
+
+    Methods that are trained on spoilt regions belong to another question (`certainty_claims`).
+    """
+    return [
+        name
+        for name in in_order(methods)
+        if name in METHODS and not METHODS[name].spoilt and not _shares_a_part(METHODS[name])
+    ]
 
 
 def _shares_a_part(method: Method) -> bool:

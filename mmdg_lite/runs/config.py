@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,6 +67,7 @@ class DataConfig:
     # test also with modalities missing at random: from a sample each with probability 0.7, as in a sibling work, where
     # protocol P2 takes them from every sample
     random_missing: bool = False
+    spoilt: float = 0.0  # probability that a region of one modality of a training sample is spoilt (`data.spoiling`)
     workers: int = 0  # processes that load batches; 0: the training process itself
     cache: str | None = None  # folder for rendered samples; None: render them anew
     deployments: bool = False  # test on the deployments and reliability curves of protocol P6 too (synthetic only)
@@ -78,6 +79,8 @@ class DataConfig:
         at_most(self, MOST_PIXELS // self.size**2, "train_samples", "validation_samples", "test_samples", part="data")
         at_most(self, MOST_WORKERS, "workers", part="data")
         at_most(self, LARGEST_SEED, "seed", part="data")
+        if not 0 <= self.spoilt <= 1:
+            raise ValueError(f"data.spoilt is a probability, got {self.spoilt}")
         if self.jitter == "each" and not self.augment:
             raise ValueError('data.jitter: "each" needs data.augment; without it there is no jitter')
         if self.deployments and self.root is not None:
@@ -181,11 +184,12 @@ class RunConfig:
         return f"{self.protocol}/{setting_folder(self.setting)}/{self.method}/seed{self.seed}"
 
     def augmentation(self) -> Augmentation | None:
-        """What is done to training samples; protocol P5 also drops modalities."""
+        """What is done to training samples; protocol P5 also drops modalities, some methods spoil regions."""
         rate, dropout, each = self.domains.modality_dropout, self.data.dropout, self.data.jitter == "each"
+        always = Augmentation(modality_dropout=rate, dropout=dropout, spoilt=self.data.spoilt)
         if self.data.augment:
-            return Augmentation(modality_dropout=rate, dropout=dropout, jitter_depth=each, per_copy=each)
-        return Augmentation(flip=0, offset=0, gamma=(1, 1), modality_dropout=rate, dropout=dropout) if rate else None
+            return replace(always, jitter_depth=each, per_copy=each)
+        return replace(always, flip=0, offset=0, gamma=(1, 1)) if rate or self.data.spoilt else None
 
 
 PROFILES: dict[str, tuple[DataConfig, TrainingConfig, str]] = {
@@ -277,6 +281,7 @@ def configure(
         adapters=parts.adapters,
         prompts=parts.prompts,
         train_tokens=parts.train_tokens,
+        certainty=parts.certainty,
         seed=seed,
     )
     of_method = {"rule": parts.rule, "balanced_batches": parts.balanced_batches, "views": parts.views}
@@ -287,7 +292,7 @@ def configure(
         "method": method,
         "seed": seed,
         "device": device,
-        "data": _one_name(to_dict(base_data) | {"root": data_root} | (data or {})),
+        "data": _one_name(to_dict(base_data) | {"root": data_root, "spoilt": parts.spoilt} | (data or {})),
         "model": to_dict(model_config) | (model or {}),
         "training": to_dict(base_training) | of_method | (training or {}),
     }

@@ -5,9 +5,10 @@ the peers: other papers' methods on the same frozen trunk.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from mmdg_lite.models.config import CertaintyConfig
 from mmdg_lite.registry import AdapterKind, PromptKind, add, find
 
 Kind = Literal["trained", "linear_probe"]
@@ -26,8 +27,12 @@ class Method:
     train_tokens: bool = True
     balanced_batches: bool = False  # live faces and attacks of each source domain in equal numbers
     views: int = 1  # augmented views of a training sample: 1, or 2 (see `modality.second_view`)
+    spoilt: float = 0.0  # probability that a region of one modality of a training sample is spoilt (`data.spoiling`)
+    certainty: CertaintyConfig = field(default_factory=CertaintyConfig)  # of the supervised certainty
 
 
+SPOILT = 0.5
+"""Probability with which a training sample has a spoilt region, in the methods that are trained on such samples."""
 PEER = "(frozen CLIP)"
 """What the titles of the peers end with."""
 PEER_NOTE = (
@@ -58,6 +63,33 @@ METHODS: dict[str, Method] = {
     "mmdg++_rule_mgda": Method(title="MMDG++ with MGDA", rule="mgda"),
     "mmdg++_rule_cagrad": Method(title="MMDG++ with CAGrad", rule="cagrad"),
     "mmdg++_rule_upgrad": Method(title="MMDG++ with UPGrad", rule="upgrad"),
+    "fusion_spoilt": Method(
+        title="Plain fusion, spoilt regions in training", adapters="plain", prompts="none", rule="none", spoilt=SPOILT
+    ),
+    "mmdg++_spoilt": Method(title="MMDG++, spoilt regions in training", spoilt=SPOILT),
+    "mmdg++_supervised": Method(
+        title="MMDG++, supervised certainty", architecture="mmdg++_supervised", spoilt=SPOILT
+    ),
+    "mmdg++_supervised_unused": Method(
+        title="MMDG++, supervised certainty, unused", architecture="mmdg++_supervised", spoilt=SPOILT,
+        certainty=CertaintyConfig(keys=False, message=False, head=False),
+    ),
+    "mmdg++_supervised_shuffled": Method(
+        title="MMDG++, supervised certainty, shuffled", architecture="mmdg++_supervised", spoilt=SPOILT,
+        certainty=CertaintyConfig(shuffled=True),
+    ),
+    "mmdg++_supervised_keys": Method(
+        title="MMDG++, supervised certainty on keys", architecture="mmdg++_supervised", spoilt=SPOILT,
+        certainty=CertaintyConfig(message=False, head=False),
+    ),
+    "mmdg++_supervised_message": Method(
+        title="MMDG++, supervised certainty on messages", architecture="mmdg++_supervised", spoilt=SPOILT,
+        certainty=CertaintyConfig(keys=False, head=False),
+    ),
+    "mmdg++_supervised_head": Method(
+        title="MMDG++, supervised certainty in the head", architecture="mmdg++_supervised", spoilt=SPOILT,
+        certainty=CertaintyConfig(keys=False, message=False),
+    ),
     "mmdg": Method(title="MMDG", architecture="mmdg", prompts="none"),
     "flip": Method(title=f"FLIP-IT {PEER}", architecture="flip", adapters="none", prompts="none", rule="none"),
     "flip_mcl": Method(
@@ -92,6 +124,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "mmdg++",
     ),
     "peers": ("flip", "ssdg", "sa_fas", "ama", "cmfl", "flex_modal"),
+    "certainty": (
+        "fusion",
+        "fusion_spoilt",
+        "mmdg++",
+        "mmdg++_spoilt",
+        *(name for name in METHODS if name.startswith("mmdg++_supervised")),
+    ),
     "rules": ("mmdg++_without_regrad", "mmdg++", *(name for name in METHODS if name.startswith("mmdg++_rule_"))),
 }
 """Methods that are compared with each other, under a name that stands for all of them."""

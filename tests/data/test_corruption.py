@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmdg_lite.data.corruption import CORRUPTIONS, corrupt, patch_share, random_rectangles
+from mmdg_lite.data.corruption import HELD_OUT, KINDS, TRAINED, corrupt, corrupt_image, patch_share, random_rectangles
 from mmdg_lite.data.synthetic import render
 from mmdg_lite.modality import MODALITIES, Modality
 
@@ -13,7 +13,7 @@ def faces():
     return render("W", 6, 4)
 
 
-@pytest.mark.parametrize("kind", CORRUPTIONS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_only_the_region_of_one_modality_changes(faces, modality, kind, rng):
     region = random_rectangles(6, 64, rng)
@@ -34,6 +34,21 @@ def test_only_the_region_of_one_modality_changes(faces, modality, kind, rng):
             assert np.array_equal(np.sort(a[:, part], axis=1), np.sort(b[:, part], axis=1))
     if kind in ("blank", "saturate"):
         assert set(np.unique(after[where])) == {0 if kind == "blank" else 255}
+    if kind == "foreign":
+        assert np.array_equal(after[where], np.roll(before, 1, axis=0)[where])
+
+
+def test_holes_and_stripes_take_half_of_the_pixels():
+    image, region = np.full((1, 64, 64), 9, np.uint8), np.zeros((64, 64), bool)
+    region[:, :32] = True
+    holes = corrupt_image(image, region, "holes", np.random.default_rng(0))
+    assert set(np.unique(holes)) == {0, 9} and (holes[0, region] == 0).mean() == pytest.approx(0.5, abs=0.03)
+    stripes = corrupt_image(image, region, "stripes", np.random.default_rng(0))
+    assert np.flatnonzero(stripes[0, :8, 0] == 0).tolist() == [0, 1, 4, 5] and (stripes[0, :, 32:] == 9).all()
+
+
+def test_no_kind_is_both_trained_and_held_out():
+    assert not set(TRAINED) & set(HELD_OUT) and set(TRAINED) | set(HELD_OUT) == set(KINDS)
 
 
 def test_one_region_serves_all_samples_and_seeds_repeat(faces):
@@ -71,3 +86,5 @@ def test_bad_arguments_are_named(faces, rng):
         corrupt(faces, Modality.RGB, region[:32], "blank", rng)
     with pytest.raises(ValueError, match="region is float64"):
         corrupt(faces, Modality.RGB, region.astype(float), "blank", rng)
+    with pytest.raises(ValueError, match="needs another sample's image"):
+        corrupt_image(faces.rgb[0], region, "foreign", rng)

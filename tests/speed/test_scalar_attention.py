@@ -30,6 +30,21 @@ def test_values_and_gradients_equal_those_of_the_general_kernel(generator, width
         torch.testing.assert_close(mine, theirs, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("width", [1, 4])
+def test_shares_of_keys_multiply_the_weights_before_they_sum_to_one(generator, width):
+    given = inputs(generator, width=width)
+    query, key, value = given
+    share = torch.rand(2, 7, generator=generator, dtype=torch.float64) + 0.01
+    weights = share[:, None, None] * (query @ key.mT / width**0.5).exp()
+    wanted = weights / weights.sum(dim=-1, keepdim=True) @ value
+    found = attention(*given, share=share)
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
+    weight = torch.randn(found.shape, generator=generator, dtype=found.dtype)
+    pairs = zip(*(torch.autograd.grad((x * weight).sum(), given) for x in (found, wanted)), strict=True)
+    for mine, theirs in pairs:
+        torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-10)
+
+
 def test_gradients_of_nearly_equal_keys_and_values_survive_single_precision(generator):
     exact = inputs(generator, scale=1e-3, shift=10)
     single = [x.detach().float().requires_grad_(True) for x in exact]
