@@ -47,9 +47,8 @@ def corrupt(
         raise ValueError(f"region is {region.dtype} of shape {region.shape}: it must be {expected}")
     mask = np.broadcast_to(region, (n, height, width))
     before = np.roll(images, 1, axis=0)
-    result = np.stack(
-        [corrupt_image(*each, kind, rng, foreign=other) for *each, other in zip(images, mask, before, strict=True)]
-    )  # n x channels x H x W
+    pairs = zip(images, mask, before, strict=True)
+    result = np.stack([corrupt_image(image, part, kind, rng, foreign=other) for image, part, other in pairs])
     changed: dict[str, Any] = {modality.value: result}
     return replace(faces, **changed), mask.copy()
 

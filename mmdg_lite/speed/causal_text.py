@@ -78,7 +78,7 @@ class CausalText:
             self.clip.positional_embedding,
             *self.clip.transformer.parameters(),
         ]
-        made_with = (x.device, x.dtype, precision, *((id(weight), weight._version) for weight in weights))
+        made_with = (x.device, x.dtype, precision, *(_version(weight) for weight in weights))
         if self._kept is None or self._kept.made_with != made_with:
             with torch.inference_mode(False), torch.no_grad():  # usable in training, wherever it was made
                 self._kept = self._read(x.detach().clone(), made_with)
@@ -115,3 +115,8 @@ def _rest_of_block(block: Any, x: Tensor, attended: Tensor) -> Tensor:
     """What a block does after attending; `attended` is n x H x tokens x width of a head."""
     x = x + block.ls_1(block.attn.out_proj(rearrange(attended, "n h t d -> n t (h d)")))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+
+def _version(weight: Tensor) -> tuple[int, int | None]:
+    """What changes when a weight is replaced, or changed in place (which those of inference mode do not count)."""
+    return id(weight), None if weight.is_inference() else weight._version

@@ -71,9 +71,7 @@ class Quickstart(Shipped):
         dataset = ArrayDataset.from_faces(faces, domain=self.target, split="test")
         outputs = []
         with torch.inference_mode():
-            for batch in batches(
-                dataset, source_domains=self.sources, batch_size=64, missing=missing, description="answering"
-            ):
+            for batch in batches(dataset, source_domains=self.sources, missing=missing, description="answering"):
                 outputs.append(self.model(to_device(batch, self.device)))
         return Answer(faces=faces, output=_joined(outputs), threshold=self.record.threshold)
 

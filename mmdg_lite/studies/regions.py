@@ -38,10 +38,7 @@ def outputs(model: MultimodalModel, faces: Faces) -> list[Output]:
     dataset = ArrayDataset.from_faces(faces, domain="W", split="test")
     model.eval()
     with torch.inference_mode():
-        return [
-            model(batch)
-            for batch in batches(dataset, source_domains=model.source_domains, batch_size=64, progress=False)
-        ]
+        return [model(batch) for batch in batches(dataset, source_domains=model.source_domains, progress=False)]
 
 
 def patch_certainty(certainty: Tensor, modality: Modality, side: str) -> Array:
@@ -79,7 +76,7 @@ def patch_tokens(clip: CLIP, faces: Faces, modality: Modality) -> Array:
     trunk, rows = OpenClipTrunk(clip.visual), []
     dataset = ArrayDataset.from_faces(faces, domain="W", split="test")
     with torch.inference_mode():
-        for batch in batches(dataset, source_domains=(), batch_size=64, progress=False):
+        for batch in batches(dataset, source_domains=(), progress=False):
             x = trunk.embed(batch[modality.value][None], trunk.class_token[None], trunk.positions[None])
             for layer in range(trunk.layers):
                 x = x + trunk.attention(layer, x)

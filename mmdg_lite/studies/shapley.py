@@ -127,14 +127,11 @@ def coalition_scores(
     samples: Samples,
     *,
     coalitions: Sequence[Coalition] = COALITIONS,
-    batch_size: int = 28,
     progress: bool = True,
 ) -> dict[Coalition, NDArray[np.float64]]:
-    """P(live) of n samples by each coalition, n each; 28 rows are 4 samples in 7 coalitions."""
+    """P(live) of n samples by each coalition, n each."""
     expanded = ArrayDataset(every_coalition(samples, coalitions))
-    scored = score(
-        scorer, expanded, source_domains=(), batch_size=batch_size, description="coalitions", progress=progress
-    )
+    scored = score(scorer, expanded, source_domains=(), description="coalitions", progress=progress)
     by_coalition = rearrange(scored.scores, "(k n) -> k n", k=len(coalitions))
     return dict(zip(coalitions, by_coalition, strict=True))
 

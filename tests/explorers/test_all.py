@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+import re
 from dataclasses import replace
 
 import ipywidgets
@@ -251,10 +252,13 @@ class TestImbalanceLab:
 
         for name in imbalance_lab.PRESETS:
             plain, regrad, answer = told(name)
-            assert f"{plain.gap:.3f}" in answer and f"{regrad.gap:.3f}" in answer
+            gaps = [float(number) for number in re.findall(r"0\.\d{3}", answer)]
+            assert gaps == pytest.approx([plain.gap, regrad.gap], abs=0.0015)  # processors round differently
             assert (regrad.gap < plain.gap) == (name != "RGB's faces mixed up")
-        assert f"{plain.losses[-1].mean():.2f}" in answer and f"{regrad.losses[-1].mean():.2f}" in answer
-        assert (regrad.losses[-1] > plain.losses[-1]).all()  # strong coupling
+        for training in (plain, regrad):  # strong coupling
+            assert np.ptp(training.losses[-40:].mean(axis=1)) > 0.1
+        smooth = told("as it stands")[0]
+        assert np.ptp(smooth.losses[-40:].mean(axis=1)) < 0.05
         plain, regrad, _ = told("loud infrared, quiet RGB")
         assert regrad.losses[-1].mean() < plain.losses[-1].mean()
 

@@ -137,3 +137,13 @@ def test_other_text_sides_are_refused() -> None:
     clip.transformer.resblocks[0] = torch.nn.Identity()
     with pytest.raises(ValueError, match="not a plain transformer"):
         AsymmetricDomainPrompts(clip, DOMAINS)
+
+
+def test_a_clip_made_under_inference_mode_answers_too():
+    def made():
+        torch.manual_seed(0)
+        return prompts_of("usual", load_clip("tiny"))()
+
+    with torch.inference_mode():
+        inside = made()
+    torch.testing.assert_close(inside, made())

@@ -128,7 +128,7 @@ def test_scores_by_coalition_are_those_of_single_questions(samples):
         images = torch.stack([batch[m.value].mean(dim=(1, 2, 3)) for m in MODALITIES], dim=1)  # B x 3
         return (images * batch["present"]).sum(dim=1).sigmoid()
 
-    scores = coalition_scores(scorer, samples, batch_size=10, progress=False)
+    scores = coalition_scores(scorer, samples, progress=False)
     assert list(scores) == list(COALITIONS)
     assert {len(values) for values in scores.values()} == {6}
     logits = {c: np.log(v / (1 - v)) for c, v in scores.items()}
