@@ -29,6 +29,7 @@ GROUPS: Mapping[str, tuple[Add, ...]] = {
         learn.add_notebooks,
         learn.add_assignments,
         learn.add_uncertainty_study,
+        learn.add_certainty_study,
         learn.add_audit_runs,
         learn.add_model_card,
     ),

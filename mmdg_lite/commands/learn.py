@@ -78,6 +78,22 @@ def add_uncertainty_study(commands: "Commands[argparse.ArgumentParser]") -> None
     )
 
 
+def add_certainty_study(commands: "Commands[argparse.ArgumentParser]") -> None:
+    """`certainty-study`."""
+
+    def run(options: argparse.Namespace) -> int:
+        from mmdg_lite.studies.supervised_certainty import study
+
+        for path in study(options.runs, out=options.out):
+            print(path)
+        return 0
+
+    text = "measure whether certainty finds spoilt regions and failing sensors; runs measured before are left alone"
+    command = add_command(commands, "certainty-study", run, text, examples=["runs/full/runs"])
+    command.add_argument("runs", type=Path, help="folder of finished runs with their weights")
+    command.add_argument("--out", type=Path, default=REPOSITORY / "figures" / "certainty", help="folder of two tables")
+
+
 def add_audit_runs(commands: "Commands[argparse.ArgumentParser]") -> None:
     """`audit-runs`."""
 

@@ -140,8 +140,10 @@ def spoil(faces: Faces, modality: Modality, kind: str, *, patch: int, seed: int)
 def auc_of_region(doubt: Array, share: Array) -> float:
     """AUC of a doubt per patch for patches wholly spoilt against those untouched; 0.5 is chance.
 
-    Patches that the region's edge cuts are left out.
+    Patches that the region's edge cuts are left out. NaN where no patch is wholly spoilt, or none is untouched.
     """
     inside, outside = share > 0.999, share == 0
+    if not (inside.any() and outside.any()):
+        return float("nan")
     values = np.concatenate([doubt[inside], doubt[outside]])
     return float(roc_auc_score(np.repeat([1, 0], [inside.sum(), outside.sum()]), values))
