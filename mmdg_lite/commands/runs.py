@@ -20,7 +20,7 @@ from mmdg_lite.commands.options import (
 SCHEDULER_HELP = (
     "address of a running Dask scheduler, such as tcp://127.0.0.1:8786; whoever reaches it can run code as its user"
 )
-METHODS_HELP = "names of methods, or of groups of them: baselines, parts, peers, rules, all"
+METHODS_HELP = "names of methods, or of groups of them: baselines, parts, peers, certainty, rules, all"
 
 
 def add_train(commands: "Commands[argparse.ArgumentParser]") -> None:

@@ -63,6 +63,7 @@ KINDS = [
     {"adapters": "none", "prompts": "none"},
     {"suppression": "key"},
     {"normalisation": "centred"},
+    {"architecture": "mmdg++_supervised"},
     {"architecture": "mmdg", "descriptors": False},
 ]
 
