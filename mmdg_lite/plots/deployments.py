@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from mmdg_lite.data.deployments import SEVERITIES
 from mmdg_lite.modality import MODALITIES, Modality
+from mmdg_lite.plots.panels import colours
 from mmdg_lite.plots.style import new_figure, save, styled
 from mmdg_lite.results.cells import display_name, in_order
 from mmdg_lite.results.deployments import REFERENCE, differences, estimates, per_deployment
@@ -97,7 +98,7 @@ def reliability_curves(frame: pd.DataFrame, *, methods: Sequence[str] | None = N
     for modality, axes in zip(MODALITIES, panels, strict=True):
         seaborn.lineplot(
             rows[rows["faulty"] == modality.value], x="severity", y="points", errorbar="se", err_style="bars",
-            hue="name", hue_order=names, style="name", style_order=names, markers=True, ax=axes,
+            hue="name", hue_order=names, palette=colours(names), style="name", style_order=names, markers=True, ax=axes,
         )  # fmt: skip
         axes.set(title=FAULT_TITLES[modality], xlabel="severity (0: no fault)", ylabel="HTER, %")
         axes.set_xticks([0, *SEVERITIES])

@@ -10,11 +10,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.plots.style import COLOURS, new_figure, styled
+from mmdg_lite.plots.style import COLOURS, new_figure, rule_colour, styled
 
 Array = NDArray[np.float64]
 RULE_LINES: tuple[Any, Any] = ("-", (0, (4, 2)))  # the first rule's and the second's
-RULE_GREYS = ("black", "0.55")
 RINGS = (0.25, 0.5, 1.0)
 """Losses above their floors, in nats, whose level lines are drawn."""
 REACH = 2.2
@@ -64,11 +63,12 @@ def descents(
     _bowls(plane, minima, steepness)
     for way in (before or {}).values() if reveal else ():
         plane.plot(*way.points.T, color="0.8", linewidth=1.2)
-    for (name, way), line, grey in zip(paths.items(), RULE_LINES, RULE_GREYS, strict=False):
+    for (name, way), line in zip(paths.items(), RULE_LINES, strict=False):
+        colour = rule_colour(name)
         plane.plot(*way.points[0], "s", color="black", markersize=6)
         if reveal:
-            plane.plot(*way.points.T, linestyle=line, color=grey, linewidth=1.6, label=name)
-            plane.plot(*way.points[-1], "o", color=grey, markersize=6, markeredgecolor="white")
+            plane.plot(*way.points.T, linestyle=line, color=colour, linewidth=1.6, label=name)
+            plane.plot(*way.points[-1], "o", color=colour, markersize=6, markeredgecolor="white")
     if not reveal:
         words = "Which way will each rule go?\nWhere does it settle?\nWhich loss stays highest?"
         figure.text(0.7, 0.5, words, ha="center", fontsize="medium", linespacing=1.8)

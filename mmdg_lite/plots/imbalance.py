@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.plots.descent import RULE_GREYS, RULE_LINES, strip
-from mmdg_lite.plots.style import COLOURS, new_figure, styled
+from mmdg_lite.plots.descent import RULE_LINES, strip
+from mmdg_lite.plots.style import COLOURS, new_figure, rule_colour, styled
 
 Array = NDArray[np.float64]
 
@@ -58,8 +58,8 @@ def trainings(
     for training in (before or {}).values() if reveal else ():
         gaps.plot(np.ptp(training.losses, axis=1), color="0.85", linewidth=2)
     shown = list(found.items()) if reveal else list(found.items())[:1]
-    for (name, training), line, grey in zip(shown, RULE_LINES, RULE_GREYS, strict=False):
-        gaps.plot(np.ptp(training.losses, axis=1), linestyle=line, color=grey, label=name)
+    for (name, training), line in zip(shown, RULE_LINES, strict=False):
+        gaps.plot(np.ptp(training.losses, axis=1), linestyle=line, color=rule_colour(name), label=name)
     gaps.set(ylim=(0, 0.4))
     gaps.tick_params(labelsize=8)
     gaps.set_title("slowest minus fastest loss, nats", fontsize="small")

@@ -2,19 +2,22 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmdg_lite.plots.style import new_figure
 from mmdg_lite.results.cells import display_name
-from mmdg_lite.runs.methods import GROUPS
+from mmdg_lite.runs.methods import GROUPS, METHODS
 
 MOST = 5
 REFERENCE = display_name("mmdg++")
 """The method that is in every panel."""
-COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")  # none of a modality's
+COLOURS = ("#CC79A7", "#E69F00", "#7F7F7F", "#882255")  # none of a modality's
 MARKERS = "osD^"
+RECURRING = {REFERENCE: "black", display_name("fusion"): "#56B4E9"}
+"""Methods that are compared with others in several groups, and so have colours that no other method has."""
 
 
 def panels(names: Iterable[str]) -> list[tuple[str, list[str]]]:
@@ -44,10 +47,29 @@ def panels(names: Iterable[str]) -> list[tuple[str, list[str]]]:
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
-    """The colour of each method of a panel: black for MMDG++, no modality's for the others."""
-    others = [name for name in names if name != REFERENCE]
-    palette = [*COLOURS, "#F0E442"]
-    return {REFERENCE: "black"} | dict(zip(others, palette, strict=False))
+    """The colour of each method of a panel, by printed name: the same in every panel that `panels` makes.
+
+    Methods that would look alike in a panel of another making are told apart by the next free colour.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        free = [colour for colour in COLOURS if colour not in found.values()]
+        own = RECURRING.get(name) or _usual_colours().get(name) or COLOURS[0]
+        found[name] = own if own not in found.values() else (free or list(COLOURS))[0]
+    return found
+
+
+@cache
+def _usual_colours() -> dict[str, str]:
+    """Every method's colour by its place in the first group that has it, or among the methods of no group."""
+    grouped = {name for members in GROUPS.values() for name in members}
+    found: dict[str, str] = {}
+    for members in (*GROUPS.values(), [name for name in METHODS if name not in grouped]):
+        mine = [name for name in map(display_name, members) if name not in RECURRING]
+        new = [name for name in mine if name not in found]
+        first = len(mine) - len(new)
+        found |= {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(new, start=first)}
+    return found
 
 
 def panel_grid(number: int, size: tuple[float, float], *, columns: int) -> tuple[Figure, list[Axes]]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mmdg_lite.modality import MODALITIES
-from mmdg_lite.plots.style import COLOURS, LINES, new_figure, styled
+from mmdg_lite.plots.style import COLOURS, LINES, new_figure, rule_colour, styled
 from mmdg_lite.regrad.plane import OWN, Comparison, Vector
 
 
@@ -44,8 +44,7 @@ def _is_absent(label: str, comparisons: Mapping[str, Comparison]) -> bool:
     return any(f"of {m.title}'s" in label for m in absent)
 
 
-RESULT = "black"
-RESULT_COLOURS = (RESULT, "#CC79A7", "#E69F00", "#56B4E9")  # of rules' results: no modality's colours
+RESULT = rule_colour("ReGrad")
 REACH = 2.5
 """The explorer's axes reach from minus to plus this, whatever the sliders say, so that pictures can be compared."""
 CHOSEN = ("ReGrad", "plain sum", "PCGrad", OWN)
@@ -65,8 +64,8 @@ def picture(comparison: Comparison, *, before: Comparison | None = None, reveal:
         _faint(plane, before)
     if reveal:
         names = [name for name in CHOSEN[1:] if name in comparison.results]
-        for name, colour in zip(names, RESULT_COLOURS[1:], strict=False):
-            _arrow(plane, _inside(comparison.results[name]), colour=colour, width=1.8)
+        for name in names:
+            _arrow(plane, _inside(comparison.results[name]), colour=rule_colour(name), width=1.8)
         construction(plane, comparison, REACH, legend=False)
     else:
         _gradients(plane, comparison)
@@ -122,8 +121,8 @@ def _key(axes: Axes, comparison: Comparison, *, reveal: bool) -> None:
         entries += [("dropped", {"color": "0.4", "linestyle": ":", "linewidth": 1.4})]
         names = [name for name in CHOSEN if name in comparison.results]
         entries += [
-            (f"result of {name}" if name != OWN else "result of yours", {"color": colour, "linewidth": 2.2})
-            for name, colour in zip(names, RESULT_COLOURS, strict=False)
+            (f"result of {name}" if name != OWN else "result of yours", {"color": rule_colour(name), "linewidth": 2.2})
+            for name in names
         ]
     handles = [Line2D([], [], label=label, **shape) for label, shape in entries]
     axes.legend(handles=handles, loc="upper left", ncols=3, fontsize=7.5, bbox_to_anchor=(0.0, 1.0), handlelength=2)

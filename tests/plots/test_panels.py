@@ -1,8 +1,11 @@
 """Methods among panels: all of them, none with more than five, the reference in each."""
 
+import matplotlib
+
 from mmdg_lite.plots.panels import MOST, REFERENCE, colours, panel_grid, panels
-from mmdg_lite.plots.style import COLOURS
-from mmdg_lite.runs.methods import METHODS
+from mmdg_lite.plots.style import COLOURS, RULE_COLOURS, rule_colour, style
+from mmdg_lite.results.cells import display_name
+from mmdg_lite.runs.methods import GROUPS, METHODS
 
 TITLES = [method.title for method in METHODS.values()]
 
@@ -37,3 +40,31 @@ def test_colours_are_distinct_and_none_of_a_modality():
 def test_no_panel_is_empty():
     figure, grid = panel_grid(5, (2, 2), columns=2)
     assert len(figure.axes) == len(grid) == 5
+
+
+def test_a_method_has_one_colour_in_all_panels():
+    """Of all methods together, and of every group with the baselines."""
+    asked = [TITLES, *([*map(display_name, (*GROUPS["baselines"], *members))] for members in GROUPS.values())]
+    seen: dict[str, set[str]] = {}
+    for names in asked:
+        for _, panel in panels(list(dict.fromkeys(names))):
+            for name, colour in colours(panel).items():
+                seen.setdefault(name, set()).add(colour)
+    assert {name: found for name, found in seen.items() if len(found) > 1} == {}
+    alone = seen[display_name("fusion")] | seen[REFERENCE]
+    assert not any(found & alone for name, found in seen.items() if name not in (display_name("fusion"), REFERENCE))
+    assert not alone & set(COLOURS.values())
+
+
+def test_rules_have_colours_of_their_own():
+    of_rules = set(RULE_COLOURS.values())
+    assert len(of_rules) == len(RULE_COLOURS) and not of_rules & set(COLOURS.values())
+        COLOURS.values()
+    )
+    assert rule_colour("ReGrad") == "black" and rule_colour("yours") not in of_rules
+
+
+def test_lines_without_a_colour_of_their_own_are_no_modalitys():
+    with style():
+        cycle = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
+    assert not {f"#{colour}".upper() for colour in cycle} & set(COLOURS.values())
