@@ -20,7 +20,7 @@ from mmdg_lite.results.deployment_claims import (
     deployment_findings,
     verdicts_table,
 )
-from mmdg_lite.results.deployments import collect_deployments, design
+from mmdg_lite.results.deployments import COLUMNS, collect_deployments, design
 from mmdg_lite.results.dynamics import dynamics
 from mmdg_lite.results.marked_text import rewrite_measured_part
 from mmdg_lite.results.paired_test import REFERENCE, SIGNIFICANT, paired
@@ -30,6 +30,8 @@ from mmdg_lite.runs.methods import METHODS
 
 FIGURES = REPOSITORY / "figures"
 SCORES, PAGE = FIGURES / "scores", FIGURES / "REPORT.md"
+VERDICTS = "verdicts"
+"""Name of the page's first measured part."""
 LENGTHS, SEARCH = FIGURES / "convergence", FIGURES / "search"
 
 
@@ -55,10 +57,18 @@ SUPERVISED = (
 )
 
 
+def verdict_part(frame: pd.DataFrame, *, deployments: pd.DataFrame | None = None) -> str:
+    """The verdicts alone as Markdown, with what was decided; arguments and errors as of `measured`."""
+    parts = [about(frame), grid(verdicts(findings(frame)))]
+    if deployments is not None and len(deployments):
+        parts += ["On the deployments of protocol P6:", grid(verdicts_table(deployment_findings(deployments)))]
+    return "\n\n".join(parts)
+
+
 def measured(
     frame: pd.DataFrame, *, deployments: pd.DataFrame | None = None, lengths: Path = LENGTHS, search: Path = SEARCH
 ) -> str:
-    """The measured part of the report as Markdown.
+    """The tables behind the verdicts as Markdown.
 
     Args:
         frame: rows of `results.collect`, of one profile and kind of data.
@@ -69,17 +79,19 @@ def measured(
     Raises:
         ValueError: several profiles or kinds of data.
     """
-    found = findings(frame)
-    parts = [about(frame), grid(verdicts(found))]
+    _check_one_kind(frame)
+    found, parts = findings(frame), []
     for claim in CLAIMS:
         mine = found[found["claim"] == claim.name]
         parts += [f"### {claim.name}", f"*{claim.statement}*", grid(mine.drop(columns="claim"))]
     if deployments is not None and len(deployments):
         on_p6 = deployment_findings(deployments)
         facts = [f"- {sentence}" for sentence in deployment_facts(on_p6)]
-        parts += ["### Deployments and faults (protocol P6)", design(deployments), grid(verdicts_table(on_p6))]
+        parts += ["### Deployments and faults (protocol P6)", design(deployments)]
         parts += ["\n".join(facts), grid(contrasts_table(on_p6))]
-        parts += ["### A certainty that is taught (ours)", SUPERVISED, *supervised_certainty(deployments)]
+    none = pd.DataFrame(columns=COLUMNS)
+    parts += ["### A certainty that is taught (ours)", SUPERVISED]
+    parts += supervised_certainty(none if deployments is None else deployments)
     if found_effects := all_effects(frame):
         parts += ["### The components over all their combinations", ALL_COMBINATIONS, grid(as_text(found_effects))]
     if not (parts_of := missing_by_part(frame)).empty:
@@ -89,7 +101,7 @@ def measured(
     parts += ["### What the training logs show", grid(_rounded(dynamics(frame)))]
     if on_imbalance := effects_on(quantities(frame)["imbalance"], metrics=["imbalance"]):
         parts += [IMBALANCE, grid(as_text(on_imbalance))]
-    parts += ["### Whether training was long enough", grid(doubling(lengths))]
+    parts += ["### Convergence of the training runs", grid(doubling(lengths))]
     parts += ["### What other settings give on the sources' validation lists", grid(changes(search))]
     there = coverage(frame, deployments)
     absent = there[(there.drop(columns="method") == NOT_RUN).any(axis=1)]
@@ -107,9 +119,7 @@ def supervised_certainty(deployments: pd.DataFrame) -> list[str]:
 
 def about(frame: pd.DataFrame) -> str:
     """One sentence on the runs. Raises ValueError for several profiles or kinds of data."""
-    for column in ("profile", "data"):
-        if frame[column].nunique() != 1:
-            raise ValueError(f"report on one {column} at a time, not on {', '.join(sorted(set(frame[column])))}")
+    _check_one_kind(frame)
     p1 = frame[(frame["protocol"] == "P1") & (frame["missing"] == "")]
     faces = int((p1["live"] + p1["spoof"]).median())
     runs = frame.drop_duplicates("run")
@@ -120,6 +130,12 @@ def about(frame: pd.DataFrame) -> str:
         f"contrast counts as decided where interval and sign-flip test (p < {SIGNIFICANT}) agree. The tests are not "
         "corrected for their number."
     )
+
+
+def _check_one_kind(frame: pd.DataFrame) -> None:
+    for column in ("profile", "data"):
+        if frame[column].nunique() != 1:
+            raise ValueError(f"report on one {column} at a time, not on {', '.join(sorted(set(frame[column])))}")
 
 
 def missing_by_part(frame: pd.DataFrame) -> pd.DataFrame:
@@ -139,7 +155,7 @@ def minus_fusion(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:
 
 
 def verdicts(found: pd.DataFrame) -> pd.DataFrame:
-    """A row per claim: the verdict and how many of its contrasts say what."""
+    """A row per claim: the verdict, how many of its contrasts say what, and every difference that is decided."""
     rows = []
     for claim in CLAIMS:
         mine = found[found["claim"] == claim.name]
@@ -149,9 +165,19 @@ def verdicts(found: pd.DataFrame) -> pd.DataFrame:
                 "claim": claim.name,
                 "verdict": verdict(mine),
                 "contrasts": ", ".join(f"{number} {finding}" for finding, number in sorted(counts.items())),
+                "decided differences": "; ".join(_decided(mine)) or "none",
             }
         )
     return pd.DataFrame(rows)
+
+
+def _decided(found: pd.DataFrame) -> list[str]:
+    """The decided contrasts of `claims.findings` in words."""
+    rows = found[found["finding"].isin(["as claimed", "the opposite"])]
+    return [
+        f"{row.quantity} of {row.method} minus {row.reference}: {row.difference} ({row.finding})"
+        for row in rows.itertuples()
+    ]
 
 
 def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
@@ -162,14 +188,15 @@ def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def renew_report(page: str | Path = PAGE, *, scores: str | Path = SCORES, profile: str = "full") -> Path:
-    """Rewrite the measured part of a page (`measured`) from finished runs; returns the page.
+    """Rewrite the measured parts of a page (`verdict_part`, `measured`) from finished runs; returns the page.
 
     Args:
-        page: Markdown page with the two marks.
+        page: Markdown page with both pairs of marks.
         scores: folder of finished runs, or an archive.
         profile: of the runs that are reported on.
     """
     frame, p6 = collect(scores, progress=True), collect_deployments(scores, progress=True)
-    text = measured(frame[frame["profile"] == profile], deployments=p6[p6["profile"] == profile])
-    rewrite_measured_part(Path(page), text)
+    frame, p6 = frame[frame["profile"] == profile], p6[p6["profile"] == profile]
+    rewrite_measured_part(Path(page), verdict_part(frame, deployments=p6), VERDICTS)
+    rewrite_measured_part(Path(page), measured(frame, deployments=p6))
     return Path(page)

@@ -59,8 +59,6 @@ def test_a_method_has_one_colour_in_all_panels():
 def test_rules_have_colours_of_their_own():
     of_rules = set(RULE_COLOURS.values())
     assert len(of_rules) == len(RULE_COLOURS) and not of_rules & set(COLOURS.values())
-        COLOURS.values()
-    )
     assert rule_colour("ReGrad") == "black" and rule_colour("yours") not in of_rules
 
 

@@ -1,6 +1,7 @@
 """The paper's claims put to made-up runs whose answer is known."""
 
 import json
+import re
 
 import pytest
 
@@ -109,7 +110,7 @@ def test_dynamics_by_hand(runs):
 
 def test_the_report_of_some_runs(runs):
     frame = runs({"mmdg++": 0.6, "fusion": 0.15, "linear_probe": 0.15}, missing=("", "depth"))
-    text = report.measured(frame)
+    text = f"{report.verdict_part(frame)}\n\n{report.measured(frame)}"
     assert "24 runs of profile full on synthetic data" in text
     assert all(f"### {claim.name}" in text for claim in CLAIMS)
     row = next(line for line in text.splitlines() if line.startswith("| MMDG ") and "not run" in line)
@@ -124,6 +125,14 @@ def test_deployments_have_a_part_where_they_were_run(runs):
     text = report.measured(frame, deployments=p6_frame({"mmdg++": -0.05, "fusion": 0.0}))
     assert heading in text and "- The method as a whole: borne out. MMDG++ against Plain fusion, HTER: " in text
     assert "pairs of runs on 24 deployments give intervals of" in text
+    first = report.verdict_part(frame, deployments=p6_frame({"mmdg++": -0.05, "fusion": 0.0}))
+    assert re.search(r"^\| The method as a whole +\| borne out", first, flags=re.MULTILINE)
+
+
+def test_verdicts_name_what_is_decided(runs):
+    text = report.verdict_part(runs({"mmdg++": 0.9, "linear_probe": 0.15, "fusion": 0.9, "mmdg": 0.9}))
+    line = next(line for line in text.splitlines() if line.startswith("| The method as a whole"))
+    assert "HTER of MMDG++ minus Linear probe (converged): -" in line and "(as claimed)" in line
 
 
 def test_parts_are_told_apart_where_modalities_are_missing(runs):
@@ -146,5 +155,6 @@ def test_profiles_are_not_mixed(runs):
 def test_the_committed_report_is_what_the_committed_scores_give():
     frame = collect(report.SCORES)
     p6 = collect_deployments(report.SCORES)
-    expected = report.measured(frame[frame["profile"] == "full"], deployments=p6[p6["profile"] == "full"])
-    assert measured_part(report.PAGE) == expected
+    frame, p6 = frame[frame["profile"] == "full"], p6[p6["profile"] == "full"]
+    assert measured_part(report.PAGE, report.VERDICTS) == report.verdict_part(frame, deployments=p6)
+    assert measured_part(report.PAGE) == report.measured(frame, deployments=p6)
