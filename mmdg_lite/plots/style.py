@@ -16,7 +16,7 @@ from mmdg_lite.configuration import write_bytes
 
 P = ParamSpec("P")
 COLOURS = {"rgb": "#D55E00", "depth": "#0072B2", "infrared": "#009E73"}  # the same in every figure
-RULE_COLOURS = {"ReGrad": "black", "plain sum": "0.55", "PCGrad": "#E69F00", "OGM-GE": "#CC79A7"}
+RULE_COLOURS = {"ReGrad": "black", "plain sum": "0.55", "PCGrad": "#CC79A7", "OGM-GE": "#882255"}
 """The colour of a balancing rule, by its printed name, in every figure; see `rule_colour` for others."""
 LINES = {"rgb": "-", "depth": "--", "infrared": "-."}  # told apart without colour too
 

@@ -18,7 +18,7 @@ def commands() -> list[str]:
     return sorted(next(a for a in parser()._actions if a.dest == "command").choices)
 
 
-NEEDED = {"evaluate": ["RUN"], "archive": ["FROM", "TO"], "convert-clip": ["FILE"]}
+NEEDED = {"evaluate": ["RUN"], "certainty-study": ["RUNS"], "archive": ["FROM", "TO"], "convert-clip": ["FILE"]}
 """What a command cannot do without."""
 
 
