@@ -25,6 +25,7 @@ def ablation_plot(table: pd.DataFrame) -> Figure:
         plot.add(so.Dot(color=COLOUR)).add(so.Range(color=COLOUR), orient="y").plot()
         part.axvline(0, color="0.6", linewidth=1)
         part.set(xlabel=f"{metric.upper()} - default's, points", ylabel="")
+        part.tick_params(labelleft=metric == "hter")
     return figure
 
 
