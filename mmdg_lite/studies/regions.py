@@ -123,9 +123,10 @@ def unusual_contrast(clean: Sequence[Faces], patch: int) -> Detector:
 
 @dataclass(frozen=True, kw_only=True)
 class Spoilt:
-    """Faces with one modality spoilt in a region, and the share of each patch that lies in it, n x P."""
+    """Faces with one modality spoilt in a region, n x H x W truth values, and the share of each patch in it, n x P."""
 
     faces: Faces
+    region: NDArray[np.bool_]
     share: Array
 
 
@@ -134,7 +135,7 @@ def spoil(faces: Faces, modality: Modality, kind: str, *, patch: int, seed: int)
     rng = np.random.default_rng(seed)
     size = faces[modality.value].shape[-1]
     spoilt, region = corrupt(faces, modality, random_rectangles(len(faces), size, rng), kind, rng)
-    return Spoilt(faces=spoilt, share=patch_share(region, patch))
+    return Spoilt(faces=spoilt, region=region, share=patch_share(region, patch))
 
 
 def auc_of_region(doubt: Array, share: Array) -> float:

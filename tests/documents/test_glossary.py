@@ -5,8 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
+from mmdg_lite import Modality
 from mmdg_lite.metrics import evaluate_scores
+from mmdg_lite.regrad.rule import regrad
+from mmdg_lite.results.calibration import risk_coverage
 
 TEXT = (Path(__file__).parents[2] / "GLOSSARY.md").read_text(encoding="utf-8")
 ENTRIES = re.findall(r"^- \*\*(.+?)\*\*(.*?)(?=^- |^#|\Z)", TEXT, flags=re.DOTALL | re.MULTILINE)
@@ -67,3 +71,28 @@ def test_the_formulas_are_those_of_the_metrics():
     assert found.bpcer == found.frr == pytest.approx(1 - accepted("live"))
     assert found.acer == pytest.approx((found.apcer + found.bpcer) / 2)
     assert found.hter == pytest.approx((found.far + found.frr) / 2) != pytest.approx(found.acer)
+    rates = [evaluate_scores(scores, labels, threshold=t, species=species) for t in [*scores, 1.1]]
+    assert found.bpcer_at_apcer_5 == min(rate.bpcer for rate in rates if rate.apcer <= 0.05)
+
+
+def test_the_formula_of_aurc_is_that_of_the_package():
+    wrong, confidence = [0, 0, 1, 0, 1], [0.9, 0.8, 0.7, 0.6, 0.5]  # the surest first
+    risk = [sum(wrong[:k]) / k for k in range(1, 6)]
+    curve = risk_coverage([not e for e in wrong], confidence)
+    assert curve.area == pytest.approx(sum(risk) / 5)
+    assert list(curve.risk) == pytest.approx(risk) and list(curve.coverage) == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
+
+
+def test_the_formula_of_regrad_is_that_of_the_package():
+    chance = torch.Generator().manual_seed(0)
+    g, U = torch.randn(3, 6, generator=chance), torch.rand(3, generator=chance)
+
+    def T(part, base):
+        along = (part @ base) / (base @ base) * base
+        return along if part @ base > 0 else part - along
+
+    others = g[1] + g[2]
+    held_back = U[0] * T(g[0], others) + others
+    slow = g[0] + U[1] * T(g[1], g[0]) + U[2] * T(g[2], g[0])
+    for fastest, expected in ((Modality.RGB, held_back), (Modality.DEPTH, slow), (None, slow)):
+        torch.testing.assert_close(regrad(list(g), Modality.RGB, fastest, list(U)), expected)

@@ -21,6 +21,9 @@ def check(found: dict[str, Any]) -> None:
     assert gradient["spread"] == pytest.approx(spread, rel=0.05)
     for draws, row in gradient["by_draws"].items():
         assert row["mean"] == pytest.approx(1 / int(draws), abs=4 * row["spread"] / gradient["number"] ** 0.5)
+    clear = [row["mean"] / row["spread"] for row in gradient["by_draws"].values()]
+    assert clear[0] > clear[1] > clear[2]  # more draws drown the signal
+    assert found["speed"]["100"] > found["speed"]["2"] and found["speed"]["50"] > 2
     values = [0.3, -1.2, 0.8, 1.9, -0.4, 0.1]
     mean = sum(values) / 6
     assert found["rotation"]["mean"] == pytest.approx(mean)

@@ -50,3 +50,6 @@ def test_a_photo_is_a_jpeg_of_the_figure():
     figure = faces.grid([[np.full((5, 5, 3), 200, np.uint8)]], rows=["a"], columns=["b"])
     with Image.open(io.BytesIO(faces.photo(figure, dpi=50).data)) as image:
         assert image.format == "JPEG" and image.size[0] > 40
+        narrow = image.size[0]
+    with Image.open(io.BytesIO(faces.photo(figure).data)) as image:
+        assert image.size[0] == pytest.approx(3 * narrow, rel=0.05)  # 150 dpi by default

@@ -1,6 +1,6 @@
 """Instant feedback on the assignments: one or two modules per assignment, one `Task` per question.
 
-    from mmdg_lite.checks.uncertainty import check_certainty
+    from mmdg_lite.teaching.checks.uncertainty import check_certainty
     check_certainty(certainty)  # prints that all is well, or raises CheckFailed with a hint
 
 A task compares an answer with the package's own function, or with a slow transcription of the formula, on random inputs

@@ -117,6 +117,8 @@ def test_model_entries() -> None:
     assert classes["released: probability of unused ones"] > 0.05
     place = forward.placement()
     assert place["released: sentences missed"] > place["ours: sentences missed"] == 0
+    assert place["released: sentences of the authors"] == 54  # 3 modalities, live and spoof, nine each
+    assert place["released: sentences of the authors missed"] == 42
     assert forward.batch_of_one()["ours: total loss"] > 0
     assert step.mmdg_step()["ours: gradient norm"] > 0
 
