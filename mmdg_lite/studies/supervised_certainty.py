@@ -100,16 +100,16 @@ def study(runs: str | Path, *, out: str | Path = OUT, faces: int = FACES, progre
 
     Runs that the files have already are left as they are.
     """
-    tables = {name: _known(Path(out) / name) for name in (REGIONS, FAULTS)}
+    tables: dict[str, pd.DataFrame] = {name: _known(Path(out) / name) for name in (REGIONS, FAULTS)}
     measured = set(tables[REGIONS]["run"]) if len(tables[REGIONS]) else set()
     for folder, config in tqdm(list(_with_certainty(runs)), desc="certainty", disable=not progress):
         if config.name in measured:
             continue
         model = build(config.model)
         model.load_trainable_state_dict(read_checkpoint(folder.model).tensors)
-        about = {"run": config.name, "method": config.method, "setting": config.setting, "seed": config.seed}
+        about: dict[str, Any] = {"run": config.name, "method": config.method, "setting": config.setting, "seed": config.seed}
         letter = config.domains.targets[0]
-        found = {
+        found: dict[str, pd.DataFrame] = {
             REGIONS: certainty_of_regions(model, render(letter, faces, SEED, size=config.data.size)),
             FAULTS: certainty_under_faults(model, letter, faces=faces, size=config.data.size),
         }
