@@ -168,7 +168,7 @@ def view_training(
     settings, names, seeds = (list(dict.fromkeys(key[place] for key in by_parts)) for place in range(3))
     start = next((key for key in by_parts if key[1] in methods[:1]), next(iter(by_parts)))
     there = [m for m in methods if (start[0], m, start[2]) in by_parts] or [start[1]]
-    none = ("none", training_viewer.NONE)
+    offered = [*((display_name(name), name) for name in names), ("none", training_viewer.NONE)]
     chosen = [*there[: training.MOST], *[training_viewer.NONE] * training.MOST][: training.MOST]
     titles = [(training_viewer.setting_label(setting), setting) for setting in settings]
     numbers = [(training_viewer.seed_label(seed), seed) for seed in seeds]
@@ -178,7 +178,7 @@ def view_training(
         "window": slider("mean over", 1, 1, 20, 1, unit="logged steps", named=80),
     }
     for place, method in zip(("first", "second", "third"), chosen, strict=True):
-        controls[place] = choice(f"{place} method", [*((display_name(name), name) for name in names), none], method, width=300)
+        controls[place] = choice(f"{place} method", offered, method, width=300)
     options = {"runs": by_parts, "read": {}}
     rows = [["setting", "seed", "window"], ["first", "second", "third"]]
     questions = training_viewer.presets(by_parts, start[0], start[2])

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.plots.style import COLOURS, LINES, new_figure, styled
@@ -200,6 +200,8 @@ def _lines(prefix: str, *, log: bool = False) -> Draw:
             axes.plot(history["step"], _smoothed(head, window), color="black", linewidth=1)
         if log:
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter(NullFormatter())  # labels of minor ticks would lie on each other
         else:
             axes.set_ylim(0, max(axes.get_ylim()[1], 1.05 * axes.dataLim.y1))  # a row shares its axis

@@ -91,10 +91,10 @@ def execute(
 ) -> Path:
     """Execute the notebook at `path` by papermill with `parameters`, writing it to `out`; returns `out`.
 
-    The notebook runs with this interpreter, in the folder `cwd`, by default its own. What its kernel says beside the cells' outputs goes into
-    a file beside `out` that ends in `.log`. `cell_timeout` in seconds. Unknown parameters, those that the notebook's
-    tagged cell does not set, raise ValueError. A cell that raises gives NotebookFailed, and `out` holds the notebook up
-    to there.
+    The notebook runs with this interpreter, in the folder `cwd`, by default its own. What its kernel says beside the
+    cells' outputs goes into a file beside `out` that ends in `.log`. `cell_timeout` in seconds. Unknown parameters,
+    those that the notebook's tagged cell does not set, raise ValueError. A cell that raises gives NotebookFailed, and
+    `out` holds the notebook up to there.
     """
     import papermill  # slow to import, and not needed for cleaning
 

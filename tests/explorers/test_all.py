@@ -474,7 +474,9 @@ class TestTrainingViewer:
         explorer.set(second="")
         assert "without" not in explorer.words
         explorer.set(first="fusion")
-        assert explorer.words.startswith("there is no run of Plain fusion on s, seed 0; there are MMDG++, MMDG++ without")
+        assert explorer.words.startswith(
+            "there is no run of Plain fusion on s, seed 0; there are MMDG++, MMDG++ without"
+        )
         explorer.set(first="")
         assert explorer.words == "choose at least one run"
 
@@ -661,4 +663,17 @@ class TestModalityBalance:
         assert len(figure.axes) == 3
         legend = figure.axes[-1].get_legend()
         assert legend.get_window_extent().x0 > figure.axes[-1].get_window_extent().x1
-        assert len(modality_balance.domain_bars(table, unseen="W").axes) == 1
+        bars = modality_balance.domain_bars(table, unseen="W").axes
+        assert len(bars) == 1 and len(bars[0].patches) == 3
+        most = Modality(table.loc[table["value"].idxmax(), "modality"]).title
+        assert bars[0].get_title(loc="left") == f"Who is owed most: {most} on every domain"
+
+    def test_titles_say_who_is_owed_most(self):
+        values = {"domain": list("WWWSSS"), "modality": [m.value for m in MODALITIES] * 2, "value": [0, 1, 2, 2, 1, 0]}
+        table = pd.DataFrame(values).assign(low=0.0, high=2.0)
+        assert modality_balance.owed_most(table, "domain") == {"W": "infrared", "S": "RGB"}
+        title = modality_balance.domain_bars(table, unseen="W").axes[0].get_title(loc="left")
+        assert title == "Who is owed most: infrared on W, RGB on S"
+        curves = table.assign(sensor="depth", severity=[0, 0, 0, 1, 1, 1])
+        title = modality_balance.degradation_curves(curves).axes[0].get_title(loc="left")
+        assert title == "depth degraded:\nowed most: infrared, then RGB"
