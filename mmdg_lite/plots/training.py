@@ -94,12 +94,12 @@ def picture(
         raise ValueError(f"these runs recorded nothing of {', '.join(panels)}; choose other panels")
     blocks = [(who, [panel for panel, _ in part]) for who, part in groupby(shown.items(), key=itemgetter(1))]
     lacking = _lacking(shown, list(histories))
-    figure = new_figure((9.4, 1.1 + 0.95 * sum(p.height for p in shown) + 0.3 * (2 * len(blocks) - 2 + bool(lacking))))
+    figure = new_figure((9.4, 1.1 + 0.95 * sum(p.height for p in shown) + 0.24 * (2 * len(blocks) - 2 + bool(lacking))))
     figure.set_layout_engine("none")
     tall = figure.get_figheight()
-    edges = {"left": 0.115, "right": 0.985, "top": 1 - 0.62 / tall, "bottom": (0.42 + 0.3 * bool(lacking)) / tall}
+    edges = {"left": 0.125, "right": 0.985, "top": 1 - 0.62 / tall, "bottom": (0.42 + 0.24 * bool(lacking)) / tall}
     tops = GridSpec(
-        len(blocks), 1, figure, **edges, hspace=0.6 * len(blocks) / (0.8 * tall),
+        len(blocks), 1, figure, **edges, hspace=0.58 * len(blocks) / (0.8 * tall),
         height_ratios=[sum(p.height for p in part) for _, part in blocks],
     )  # fmt: skip
     last = max(float(history["step"].max()) for history in histories.values())
