@@ -5,6 +5,7 @@ Above, the controls where they stand; below, what the explorer draws from them.
 
 import io
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import ipywidgets
@@ -20,16 +21,23 @@ from mmdg_lite.studies import quickstart
 
 HERE = Path(__file__).parent
 ROW = 0.27  # inches
+LETTERS = 165  # of an answer's line
 
 
 @styled
 def controls(explorer: Explorer, *, question: str = "") -> Figure:
-    """The controls in rows: a slider as a line with its handle, a choice as a box, a switch as a tick."""
+    """The controls in rows: a slider as a line with its handle, a choice as a box, a switch as a tick.
+
+    Below them stands `question`, of one of the presets, with its answer.
+    """
     lines = explorer.rows
-    figure = new_figure((WIDTH / DPI, ROW * (len(lines) + (2 if question else 1)) + 0.1))
+    chosen = next((name for name, preset in explorer.presets.items() if preset.question == question), "")
+    answer = wrap(explorer.presets[chosen].answer, LETTERS) if chosen else []
+    height = ROW * (len(lines) + 1 + bool(chosen) + 0.75 * len(answer))
+    figure = new_figure((WIDTH / DPI, height + 0.1))
     figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, WIDTH / DPI), ylim=(-ROW * (len(lines) + (2 if question else 1)), 0.1))
+    axes.set(xlim=(0, WIDTH / DPI), ylim=(-height, 0.1))
     axes.set_axis_off()
     for number, line in enumerate(lines):
         x, y = 0.1, -ROW * (number + 0.5)
@@ -38,13 +46,14 @@ def controls(explorer: Explorer, *, question: str = "") -> Figure:
             _control(axes, item, x, y, width)
             x += width
     x, y = 0.1, -ROW * (len(lines) + 0.5)
-    if question:
-        chosen = next(name for name, preset in explorer.presets.items() if preset.question == question)
+    if chosen:
         axes.text(x, y, "try", fontsize=7.5, va="center")
         _box(axes, f"{chosen}  \u25be", x + 0.3, y, 3)
         x += 3.4
         axes.text(0.1, y - ROW, question, fontsize=8, va="center", weight="bold")
-    for name in ["look"] * bool(explorer.presets) + ["remember"] * explorer.memory + ["reset"]:
+        for number, words in enumerate(answer):
+            axes.text(0.1, y - ROW * (1.9 + 0.75 * number), words, fontsize=8, va="center")
+    for name in ["look"] * bool(explorer.presets) + ["remember"] * explorer.memory + ["reset", "keep in file"]:
         _box(axes, name, x, y, 0.85)
         x += 0.95
     return figure
@@ -116,7 +125,10 @@ def main() -> None:
     balance.choose("broken or switched off?")
     balance.reveal()
     save(balance, "balance", question=balance.presets["broken or switched off?"].question)
-    save(mmdg_lite.view_training(REPOSITORY / "figures" / "scores"), "training")
+    viewer = mmdg_lite.view_training(REPOSITORY / "figures" / "scores")
+    viewer.choose("does ReGrad close the gap?")
+    viewer.reveal()
+    save(viewer, "training", question=viewer.presets["does ReGrad close the gap?"].question)
 
 
 if __name__ == "__main__":

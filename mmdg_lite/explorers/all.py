@@ -18,6 +18,7 @@ from mmdg_lite.modality import MODALITIES, Modality
 from mmdg_lite.plots import training
 from mmdg_lite.regrad.effects import TITLES, available
 from mmdg_lite.regrad.plane import Modulate, Project
+from mmdg_lite.results.cells import display_name
 from mmdg_lite.studies import imbalance
 from mmdg_lite.studies.quickstart import Quickstart
 
@@ -167,18 +168,21 @@ def view_training(
     settings, names, seeds = (list(dict.fromkeys(key[place] for key in by_parts)) for place in range(3))
     start = next((key for key in by_parts if key[1] in methods[:1]), next(iter(by_parts)))
     there = [m for m in methods if (start[0], m, start[2]) in by_parts] or [start[1]]
-    none = ("none", training_viewer.NONE)
+    offered = [*((display_name(name), name) for name in names), ("none", training_viewer.NONE)]
     chosen = [*there[: training.MOST], *[training_viewer.NONE] * training.MOST][: training.MOST]
+    titles = [(training_viewer.setting_label(setting), setting) for setting in settings]
+    numbers = [(training_viewer.seed_label(seed), seed) for seed in seeds]
     controls: dict[str, Any] = {
-        "setting": choice("setting", settings, start[0], width=300),
-        "seed": choice("seed", seeds, start[2], width=160),
+        "setting": choice("setting", titles, start[0], width=300),
+        "seed": choice("seed", numbers, start[2], width=160),
         "window": slider("mean over", 1, 1, 20, 1, unit="logged steps", named=80),
     }
     for place, method in zip(("first", "second", "third"), chosen, strict=True):
-        controls[place] = choice(f"{place} method", [*((name, name) for name in names), none], method, width=300)
+        controls[place] = choice(f"{place} method", offered, method, width=300)
     options = {"runs": by_parts, "read": {}}
     rows = [["setting", "seed", "window"], ["first", "second", "third"]]
-    return Explorer(training_viewer.draw, controls, rows=rows, options=options)
+    questions = training_viewer.presets(by_parts, start[0], start[2])
+    return Explorer(training_viewer.draw, controls, rows=rows, options=options, presets=questions)
 
 
 def _branch(branch: Modality) -> Any:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import seaborn
 from matplotlib.figure import Figure
 
 from mmdg_lite.plots.components import effects
@@ -17,6 +18,8 @@ from mmdg_lite.results.components import complete_combinations
 from mmdg_lite.results.convergence import trainings
 from mmdg_lite.results.deployments import collect_deployments
 
+BY_STEPS = {"EER": "validation EER, %", "cross-entropy": "validation cross-entropy, nats"}
+
 
 @styled
 def by_steps(folder: str | Path, *, faces: int) -> Figure:
@@ -25,21 +28,19 @@ def by_steps(folder: str | Path, *, faces: int) -> Figure:
     A thin line per setting and seed, a thick one for the mean of those that were made with every number of steps.
     """
     table = trainings(folder).query("`faces per source` == @faces")
+    table = table.assign(run=table["setting"] + table["seed"].astype(str))
+    every, by_method = sorted(set(table["steps"])), table.groupby("method")["steps"].transform("nunique")
+    whole = table[table.groupby(["method", "run"])["steps"].transform("nunique") == by_method]
+    hues = colours(sorted(set(table["method"])))
     figure = new_figure((7.2, 3.0))
-    for axes, column, title in zip(
-        figure.subplots(1, 2),
-        ("EER", "cross-entropy"),
-        ("validation EER, %", "validation cross-entropy, nats"),
-        strict=True,
-    ):
-        hues = colours(sorted(set(table["method"])))
-        for method, part in table.groupby("method"):
-            lines = part.pivot_table(index="steps", columns=["setting", "seed"], values=column)
-            axes.plot(lines.index, lines, color=hues[str(method)], linewidth=0.8, alpha=0.5)
-            mean = lines.dropna(axis=1).mean(axis=1)
-            axes.plot(mean.index, mean, color=hues[str(method)], marker=".", linewidth=2, label=method)
-        axes.set(title=title, xlabel="steps", xscale="log", ylim=(0, None))
-        axes.set_xticks(sorted(set(table["steps"])), [str(steps) for steps in sorted(set(table["steps"]))])
+    for axes, (column, label) in zip(figure.subplots(1, 2), BY_STEPS.items(), strict=True):
+        look = {"x": "steps", "y": column, "hue": "method", "palette": hues, "ax": axes, "legend": False}
+        seaborn.lineplot(table, units="run", estimator=None, linewidth=0.8, alpha=0.5, **look)
+        seaborn.lineplot(whole, errorbar=None, marker="o", linewidth=2, **look | {"legend": axes is figure.axes[1]})
+        lowest = whole.groupby(["method", "steps"])[column].mean().groupby("method").idxmin()
+        axes.set(xlabel="steps", ylabel=label, xscale="log", ylim=(0, None))
+        axes.set_title("lowest after " + ", ".join(f"{n} ({m})" for m, n in lowest) + " steps", fontsize="small")
+        axes.set_xticks(every, [str(steps) for steps in every])
         axes.minorticks_off()
     axes.legend()
     return figure

@@ -1,5 +1,7 @@
 """The components' effects over all their combinations, as a figure: what helps, by how much, and what is undecided."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -7,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from mmdg_lite.plots.style import new_figure, styled
 from mmdg_lite.results.cells import POINTS, PROTOCOL_NAMES
-from mmdg_lite.results.components import all_effects
+from mmdg_lite.results.components import COMPONENTS, Effect, all_effects
 
 PROTOCOL_COLOURS = {"P1": "black", "P2": "#CC79A7", "P3": "#E69F00"}  # none of a modality's
 
@@ -16,9 +18,9 @@ PROTOCOL_COLOURS = {"P1": "black", "P2": "#CC79A7", "P3": "#E69F00"}  # none of 
 def effects(frame: pd.DataFrame) -> Figure:
     """A panel per metric, a line per component and interaction, a point per protocol with its interval over targets.
 
-    Points are filled where the 95 % interval and the sign-flip test agree that there is an effect. `frame`: rows of
-    `results.collect`, of one profile and kind of data. Raises ValueError where no setting and seed has runs of all
-    eight combinations.
+    Points are filled where the 95 % interval and the sign-flip test agree that there is an effect; the title names the
+    components that have one. `frame`: rows of `results.collect`, of one profile and kind of data. Raises ValueError
+    where no setting and seed has runs of all eight combinations.
     """
     found = all_effects(frame)
     if not found:
@@ -45,4 +47,12 @@ def effects(frame: pd.DataFrame) -> Figure:
     ]
     handles.append(Line2D([], [], color="0.3", marker="o", linestyle="", label="filled: decided"))
     panels["auc"].legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1))
+    said = "; ".join(f"{p}: {decided_components(found, p)}" for p in protocols)
+    figure.suptitle(f"Components with a decided effect by any of the metrics. {said}", x=0.01, ha="left", fontsize=10)
     return figure
+
+
+def decided_components(found: Iterable[Effect], protocol: str) -> str:
+    """The components that have a decided effect on a protocol by any metric, such as "U and ADP"; else "none"."""
+    decided = [e.name for e in found if e.protocol == protocol and e.comparison.decided and e.name in COMPONENTS]
+    return " and ".join(dict.fromkeys(decided)) or "none"

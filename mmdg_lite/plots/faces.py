@@ -49,7 +49,7 @@ def triplet(faces: FaceArrays, index: int = 0, *, title: str | None = None) -> F
 @styled
 def contact_sheet(rows: Sequence[tuple[str, FaceArrays]], *, columns: int = 6) -> Figure:
     """Rows of named faces: each row shows its first `columns` samples, RGB above depth above infrared, species on
-    top."""
+    top. A single row may go without a name."""
     if not rows:
         raise ValueError("a contact sheet needs at least one row of faces")
     figure = new_figure((1.15 * columns + 0.4, 3.5 * len(rows)))
@@ -62,9 +62,9 @@ def contact_sheet(rows: Sequence[tuple[str, FaceArrays]], *, columns: int = 6) -
                 if c < len(faces):
                     show_image(axes, faces[modality.value][c])
                     if m == 0:
-                        axes.set_title(faces.species[c], fontsize="x-small", loc="center")
+                        axes.set_title(faces.species[c].replace("_", " "), fontsize="x-small", loc="center")
             first = grid[3 * r + m, 0]
-            text = f"{name}\n{modality.title}" if m == 0 else modality.title
+            text = f"{name}\n{modality.title}" if m == 0 and name else modality.title
             first.text(
                 -0.08, 0.5, text, transform=first.transAxes, rotation=90, ha="right", va="center", fontsize="small"
             )

@@ -19,7 +19,7 @@ from mmdg_lite.modality import CLIP_MEAN, CLIP_STD, MODALITIES
 from mmdg_lite.plots.curves import score_histogram
 from mmdg_lite.plots.faces import contact_sheet
 from mmdg_lite.plots.style import new_figure, styled
-from mmdg_lite.plots.training import OF_ONE_RUN, picture
+from mmdg_lite.plots.training import OF_ONE_RUN, learned, picture
 from mmdg_lite.results.collect import read_history
 from mmdg_lite.results.one_run import test_lists, threshold, validations
 from mmdg_lite.runs.config import RunConfig
@@ -89,7 +89,12 @@ def first_batch(config: RunConfig, data: SettingData) -> Pixels:
 
 def batch_picture(config: RunConfig, data: SettingData, *, columns: int = 8) -> Figure:
     """The first faces of the first training batch, as the model sees them."""
-    return contact_sheet([(f"batch of {config.setting}", first_batch(config, data))], columns=columns)
+    batch = first_batch(config, data)
+    shown = batch.label[:columns]
+    figure = contact_sheet([("", batch)], columns=columns)
+    title = f"First training batch of {config.setting}: {shown.sum()} of these {len(shown)} faces are live"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    return figure
 
 
 def learning(run: str | Path) -> Figure:
@@ -99,7 +104,7 @@ def learning(run: str | Path) -> Figure:
         return choice(run)
     config, _ = read_run(Path(run))
     name = f"{config['setting']}, seed {config['seed']}"
-    return picture({name: history}, window=max(1, len(history) // 40), panels=OF_ONE_RUN)
+    return picture({name: history}, window=max(1, len(history) // 40), panels=OF_ONE_RUN, title=learned(history))
 
 
 @styled
@@ -118,9 +123,12 @@ def choice(run: str | Path) -> Figure:
         axes.plot(looks[axis], values, color="black", marker=".")
         kept = looks["kept"]
         axes.plot(looks[axis][kept], values[kept], "o", color="#E69F00", markersize=9, label="kept")
-        axes.set(title=title, xlabel=axis, xscale="log" if axis == "strength" else "linear")
+        axes.set(ylabel=title, xlabel=axis, xscale="log" if axis == "strength" else "linear")
         axes.set_ylim(0, 1.12 * values.max())
     axes.legend()
+    best = looks[looks["kept"]].iloc[0]
+    said = f"Kept: {axis} {best[axis]:g}, with a validation EER of {100 * best['eer']:.1f} %"
+    figure.suptitle(said, x=0.01, ha="left", fontsize=10)
     return figure
 
 

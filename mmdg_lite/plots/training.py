@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, product
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from mmdg_lite.modality import MODALITIES
 from mmdg_lite.plots.style import COLOURS, LINES, new_figure, styled
@@ -29,6 +32,11 @@ class Panel:
     label: str
     height: float
     draw: Draw
+
+    @property
+    def name(self) -> str:
+        """The label without its unit."""
+        return self.label.split(",")[0].replace("\n", " ")
 
 
 def histories(runs: Mapping[str, str | Path]) -> dict[str, pd.DataFrame]:
@@ -67,7 +75,8 @@ def picture(
     Args:
         histories: training lines of runs (`histories`) by the name to show them under.
         window: logged steps that a running mean covers.
-        panels: names of `PANELS`. A panel that no run has numbers for is left out.
+        panels: names of `PANELS`. A panel that no run has numbers for is left out. One that some runs lack is divided
+            among the others, and a line below says who lacks it.
         title: what the figure shows.
 
     Raises:
@@ -79,37 +88,64 @@ def picture(
         raise ValueError(f"{len(histories)} runs side by side cannot be read; choose at most {MOST}")
     if window < 1:
         raise ValueError(f"the window is {window}: choose 1 logged step or more")
-    shown = [PANELS[name] for name in panels if any(_recorded(h, PANELS[name].prefix) for h in histories.values())]
+    shown = {PANELS[p]: [n for n, h in histories.items() if _recorded(h, PANELS[p].prefix)] for p in panels}
+    shown = {panel: who for panel, who in shown.items() if who}
     if not shown:
         raise ValueError(f"these runs recorded nothing of {', '.join(panels)}; choose other panels")
-    heights = [panel.height for panel in shown]
-    figure = new_figure((9.4, 1.1 + 0.95 * sum(heights)))
+    blocks = [(who, [panel for panel, _ in part]) for who, part in groupby(shown.items(), key=itemgetter(1))]
+    lacking = _lacking(shown, list(histories))
+    figure = new_figure((9.4, 1.1 + 0.95 * sum(p.height for p in shown) + 0.24 * (2 * len(blocks) - 2 + bool(lacking))))
     figure.set_layout_engine("none")
     tall = figure.get_figheight()
-    edges = {"left": 0.115, "right": 0.985, "top": 1 - 0.62 / tall, "bottom": 0.42 / tall}
-    spaces = edges | {"hspace": 0.22, "wspace": 0.08, "height_ratios": heights}
-    shape = (len(shown), len(histories))
-    grid = figure.subplots(*shape, squeeze=False, sharex="col", sharey="row", gridspec_kw=spaces)
-    for column, (name, history) in enumerate(histories.items()):
-        for row, panel in enumerate(shown):
+    edges = {"left": 0.125, "right": 0.985, "top": 1 - 0.62 / tall, "bottom": (0.42 + 0.24 * bool(lacking)) / tall}
+    tops = GridSpec(
+        len(blocks), 1, figure, **edges, hspace=0.58 * len(blocks) / (0.8 * tall),
+        height_ratios=[sum(p.height for p in part) for _, part in blocks],
+    )  # fmt: skip
+    last = max(float(history["step"].max()) for history in histories.values())
+    for place, (who, part) in zip(tops, blocks, strict=True):
+        sizes = {"height_ratios": [p.height for p in part], "hspace": 0.22, "wspace": 0.08}
+        spots = GridSpecFromSubplotSpec(len(part), len(who), place, **sizes)
+        grid = spots.subplots(squeeze=False, sharex=True, sharey="row")
+        for (row, panel), (column, name) in product(enumerate(part), enumerate(who)):
             axes = grid[row, column]
             axes.tick_params(labelsize=7.5)
-            if _recorded(history, panel.prefix):
-                panel.draw(axes, history, window)
-            else:
-                _not_recorded(axes)
+            axes.set_xlim(-0.05 * last, 1.05 * last)
+            panel.draw(axes, histories[name], window)
             if column == 0:
                 figure.text(0.012, axes.get_position().y1, panel.label, fontsize=8, va="top")
-        grid[0, column].set_title(name, fontsize="small")
-        grid[-1, column].set_xlabel("step", fontsize=8, labelpad=1)
-        grid[-1, column].tick_params(labelbottom=True)
+        for column, name in enumerate(who):
+            grid[0, column].set_title(name, fontsize="small")
+            grid[-1, column].tick_params(labelbottom=True)
+    for axes in grid[-1]:
+        axes.set_xlabel("step", fontsize=8, labelpad=1)
     looks: list[dict[str, Any]] = [{"linestyle": LINES[m.value], "color": COLOURS[m.value]} for m in MODALITIES]
     handles = [Line2D([], [], label=m.title, **look) for m, look in zip(MODALITIES, looks, strict=True)]
     if any(_recorded(h, "loss_total") for h in histories.values()) and "loss" in panels:
         handles.append(Line2D([], [], color="black", linewidth=1, label="head"))
     figure.legend(handles=handles, ncols=len(handles), loc="upper right", handlelength=1.8, fontsize="small")
     figure.text(0.012, 1 - 0.2 / tall, title, fontsize="small", weight="bold")
+    figure.text(0.012, 0.1 / tall, lacking, fontsize="small", color="0.3")
     return figure
+
+
+def _lacking(shown: Mapping[Panel, Sequence[str]], runs: Sequence[str]) -> str:
+    """Which runs lack which of the panels that others have, as a sentence; "" where none does."""
+    gone = {run: [panel.name for panel, who in shown.items() if run not in who] for run in runs}
+    return "; ".join(f"{run} records no {' and no '.join(names)}" for run, names in gone.items() if names)
+
+
+def learned(history: pd.DataFrame) -> str:
+    """A run in a title: how the head's loss changed from the first to the last quarter of its logged steps, and which
+    modality's loss is the highest on average; "" for a run that logs no loss of the head."""
+    head, quarter = _column(history, "loss_total"), max(1, len(history) // 4)
+    if head.isna().all():
+        return ""
+    change = head.tail(quarter).mean() / head.head(quarter).mean() - 1
+    said = f"The head's loss {'falls' if change < 0 else 'rises'} by {100 * abs(change):.0f} %"
+    means = {m.title: _column(history, f"loss_{m.value}").mean() for m in MODALITIES}
+    known = {name: mean for name, mean in means.items() if pd.notna(mean)}
+    return f"{said}; {max(known, key=known.__getitem__)} has the highest loss" if len(known) > 1 else said
 
 
 def summary(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -164,9 +200,12 @@ def _lines(prefix: str, *, log: bool = False) -> Draw:
             axes.plot(history["step"], _smoothed(head, window), color="black", linewidth=1)
         if log:
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter(NullFormatter())  # labels of minor ticks would lie on each other
         else:
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, max(axes.get_ylim()[1], 1.05 * axes.dataLim.y1))  # a row shares its axis
+            axes.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
 
     return draw
 
@@ -182,15 +221,6 @@ def _fastest(axes: Axes, history: pd.DataFrame, window: int) -> None:
 def _conflicts(axes: Axes, history: pd.DataFrame, window: int) -> None:
     axes.plot(history["step"], _smoothed(_column(history, "conflict_rate"), window), color="black", linewidth=1.2)
     axes.set_ylim(0, 1)
-
-
-def _not_recorded(axes: Axes) -> None:
-    """One small line, and no frame."""
-    axes.grid(visible=False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.tick_params(which="both", left=False, labelleft=False, bottom=False)
-    axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", va="center", fontsize=8, color="0.5")
 
 
 PANELS: dict[str, Panel] = {

@@ -81,14 +81,20 @@ def kernel_manager_with_log(path: Path) -> type[Any]:
 
 
 def execute(
-    path: str | Path, *, parameters: Mapping[str, Any], out: str | Path, cell_timeout: int = 3600, progress: bool = True
+    path: str | Path,
+    *,
+    parameters: Mapping[str, Any],
+    out: str | Path,
+    cwd: str | Path | None = None,
+    cell_timeout: int = 3600,
+    progress: bool = True,
 ) -> Path:
     """Execute the notebook at `path` by papermill with `parameters`, writing it to `out`; returns `out`.
 
-    The notebook runs in its own folder with this interpreter. What its kernel says beside the cells' outputs goes into
-    a file beside `out` that ends in `.log`. `cell_timeout` in seconds. Unknown parameters, those that the notebook's
-    tagged cell does not set, raise ValueError. A cell that raises gives NotebookFailed, and `out` holds the notebook up
-    to there.
+    The notebook runs with this interpreter, in the folder `cwd`, by default its own. What its kernel says beside the
+    cells' outputs goes into a file beside `out` that ends in `.log`. `cell_timeout` in seconds. Unknown parameters,
+    those that the notebook's tagged cell does not set, raise ValueError. A cell that raises gives NotebookFailed, and
+    `out` holds the notebook up to there.
     """
     import papermill  # slow to import, and not needed for cleaning
 
@@ -107,7 +113,7 @@ def execute(
                 parameters=plain,
                 kernel_name=KERNEL,
                 language="python",
-                cwd=str(path.parent),
+                cwd=str(cwd or path.parent),
                 progress_bar={"desc": path.stem, "leave": True} if progress else False,
                 execution_timeout=cell_timeout,
                 request_save_on_cell_execute=True,

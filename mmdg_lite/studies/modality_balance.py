@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -116,41 +117,60 @@ def under_degradation(
     return pd.concat(parts, ignore_index=True)
 
 
+def owed_most(frame: pd.DataFrame, by: str) -> dict[str, str]:
+    """The modality with the highest Shapley value, by its printed name, for every value of a column of `frame`."""
+    tops = frame.loc[frame.groupby(by, sort=False)["value"].idxmax()]
+    return {str(of): Modality(m).title for of, m in zip(tops[by], tops["modality"], strict=True)}
+
+
 @styled
 def domain_bars(frame: pd.DataFrame, *, unseen: str) -> Figure:
-    """Shapley values for the AUC per domain (what `per_domain` gives), with intervals."""
+    """Shapley values for the AUC per domain (what `per_domain` gives), with intervals; titled by who is owed most."""
+    letters = list(dict.fromkeys(frame["domain"]))
+    shown = frame.assign(percent=100 * frame["value"], who=frame["modality"].map(lambda m: Modality(m).title))
     figure = new_figure((7.2, 3.0))
     axes = figure.subplots()
-    letters = list(dict.fromkeys(frame["domain"]))
-    for m in MODALITIES:
+    palette = {m.title: COLOURS[m.value] for m in MODALITIES}
+    seaborn.barplot(shown, x="domain", y="percent", hue="who", order=letters, palette=palette, saturation=1, ax=axes)
+    for m, bars, hatch in zip(MODALITIES, axes.containers, ("", "//", ".."), strict=True):
         rows = frame[frame["modality"] == m.value].set_index("domain").loc[letters]
-        at = np.arange(len(letters)) + 0.26 * (m.index - 1)
-        middle, low, high = (100 * rows[c].to_numpy() for c in ("value", "low", "high"))
-        axes.bar(at, middle, width=0.24, color=COLOURS[m.value], label=m.title, hatch=("", "//", "..")[m.index])
-        axes.vlines(at, low, high, color="black", linewidth=1)
+        for bar, low, high in zip(bars, rows["low"], rows["high"], strict=True):
+            bar.set(hatch=hatch, edgecolor="white")
+            axes.vlines(bar.get_x() + bar.get_width() / 2, 100 * low, 100 * high, color="black", linewidth=1)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xticks(range(len(letters)), [f"{c}, unseen" if c == unseen else f"{c}, a source" for c in letters])
     axes.set(xlabel="domain", ylabel="Shapley value for AUC,\npercentage points")
+    most = owed_most(frame, "domain")
+    same = len(set(most.values())) == 1
+    said = f"{most[letters[0]]} on every domain" if same else ", ".join(f"{who} on {d}" for d, who in most.items())
+    axes.set_title(f"Who is owed most: {said}")
     axes.grid(axis="x", visible=False)
-    axes.set_ylim(top=1.2 * axes.get_ylim()[1])  # room for the legend
-    axes.legend(ncols=3)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
 @styled
 def degradation_curves(frame: pd.DataFrame) -> Figure:
-    """Shapley values for the AUC over the severity of one sensor's faults (what `under_degradation` gives)."""
+    """Shapley values for the AUC over the severity of one sensor's faults (what `under_degradation` gives).
+
+    Each panel's title says who is owed most at the least and at the greatest severity.
+    """
     sensors = list(dict.fromkeys(frame["sensor"]))
     figure = new_figure((3.1 * len(sensors) + 1, 3.0))
     grid = figure.subplots(1, len(sensors), sharey=True, squeeze=False)[0]
     for axes, sensor in zip(grid, sensors, strict=True):
+        shown = frame[frame["sensor"] == sensor]
         for m in MODALITIES:
-            rows = frame[(frame["sensor"] == sensor) & (frame["modality"] == m.value)]
+            rows = shown[shown["modality"] == m.value]
             x, middle, low, high = (rows[c].to_numpy() for c in ("severity", "value", "low", "high"))
             axes.fill_between(x, 100 * low, 100 * high, color=COLOURS[m.value], alpha=0.15, linewidth=0)
             axes.plot(x, 100 * middle, LINES[m.value], marker=".", color=COLOURS[m.value], label=m.title)
+        most = owed_most(shown, "severity")
+        first, *_, last = most.values()
+        said = f"{first} stays owed most" if first == last else f"owed most: {first}, then {last}"
         axes.axhline(0, color="black", linewidth=0.8)
-        axes.set(title=f"{Modality(sensor).title} degraded", xlabel="severity, 0 own .. 1 worst")
+        axes.set_title(f"{Modality(sensor).title} degraded:\n{said}")
+        axes.set_xlabel("severity (0: the domain's own sensor, 1: worst)", fontsize="small")
     grid[0].set_ylabel("Shapley value for AUC,\npercentage points")
     grid[-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure

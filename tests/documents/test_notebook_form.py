@@ -103,6 +103,34 @@ def test_numbers_in_sentences_are_those_of_the_committed_findings(path):
     assert not [(where, said, found) for where, said, found in stated_numbers(text, findings) if said != found]
 
 
+MARKED = ("04", "06", "07", "08")
+"""Notebooks whose findings in "What we see" and "Take-away" hold no number that no test compares."""
+FIXED = {"95 %", "50 %", "100 %"}
+"""Numbers that no run changes: the level of intervals, chance, and certainty."""
+
+
+def unmarked(source: str) -> list[str]:
+    """Decimals and percentages in "What we see" and "Take-away", without marked ones, formulas and code."""
+    found = []
+    for part in re.findall(r"(?:\*\*What we see\.\*\*|^## Take-away)(.*?)(?=^##|\Z)", source, re.MULTILINE | re.DOTALL):
+        text = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)", " ", MARK.sub(" ", part), flags=re.DOTALL)
+        found += re.findall(r"\d+\.\d+(?: ?%)?|\d+ ?%", text)
+    return [number for number in found if number not in FIXED]
+
+
+def test_unmarked_numbers_are_found():
+    text = (
+        "1.5\n\n**What we see.** From 2.5<!--=a:.1f--> to $3.5$ and `4.5`, a 95 % interval, 6 %: 7.5.\n\n## Next\n8.5"
+    )
+    assert unmarked(text) == ["6 %", "7.5"]
+    assert unmarked("## Take-away\n\n- 1.5 %\n\n## Questions\n2.5") == ["1.5 %"]
+
+
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.name[:2] in MARKED], ids=lambda p: p.stem)
+def test_every_measured_number_of_the_findings_is_marked(path):
+    assert {text[:60]: numbers for text in prose(path) if (numbers := unmarked(text))} == {}
+
+
 def _without_docstrings(tree: ast.AST) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:

@@ -1,14 +1,19 @@
 """The numbered notebooks: clean and short as committed; executed on quick parameters they find what they should."""
 
+import base64
 import importlib
+import io
 import re
 import statistics
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import nbformat
 import pytest
+from PIL import Image
 
+from mmdg_lite.explorers.shell import WIDTH
 from mmdg_lite.reproduce import notebooks
 
 ROOT = Path(__file__).parents[2]
@@ -38,11 +43,29 @@ def test_every_notebook_has_a_check_of_its_findings():
 @every_notebook
 def test_executed_end_to_end_on_quick_parameters(path, tmp_path):
     extra = getattr(checks(path), "PARAMETERS", {})
-    parameters = {"profile": "quick", "device": "cpu", "out_dir": tmp_path / "out"} | extra
-    executed = notebooks.execute(path, parameters=parameters, out=tmp_path / path.name, progress=False)
+    parameters = {"profile": "quick", "device": "cpu"} | extra
+    elsewhere = {"out": tmp_path / path.name, "cwd": tmp_path}  # notebooks run from any folder, and write below it
+    executed = notebooks.execute(path, parameters=parameters, progress=False, **elsewhere)
     errors = [o for c in code_cells(executed) for o in c.outputs if o.output_type == "error"]
     assert not errors
-    checks(path).check(notebooks.read_findings(tmp_path / "out", number(path)))
+    (written,) = (tmp_path / "runs").glob(f"*/{number(path)}_findings.json")
+    checks(path).check(notebooks.read_findings(written.parent, number(path)))
+
+
+@every_notebook
+def test_default_folder_lies_below_the_working_directory(path):
+    """So that a notebook that is started in the repository's root does not write outside the clone."""
+    (cell,) = (c for c in code_cells(path) if "parameters" in c.metadata.get("tags", []))
+    values: dict[str, Any] = {}
+    exec(cell.source, values)
+    assert values["out_dir"].startswith("runs/") and ".." not in values["out_dir"]
+
+
+@every_notebook
+def test_pictures_are_no_wider_than_two_pixels_per_css_pixel_of_a_page(path):
+    outputs = [o for c in code_cells(path) for o in c.outputs if "image/png" in o.get("data", {})]
+    pictures = [Image.open(io.BytesIO(base64.b64decode(o.data["image/png"]))) for o in outputs]
+    assert max((picture.width for picture in pictures), default=0) <= 2 * WIDTH
 
 
 def test_training_notebook_serves_the_linear_probe_too(tmp_path):

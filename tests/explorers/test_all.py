@@ -406,10 +406,27 @@ class TestTrainingViewer:
 
     def test_a_column_per_run_and_a_row_per_quantity(self):
         figure = training_module.picture({"a": history(), "b": history(conflicts=False)}, window=3)
-        assert len(figure.axes) == 8
+        assert len(figure.axes) == 6  # what "b" lacks, "a" has for itself
         first = figure.axes[0].lines[0].get_ydata()
         np.testing.assert_allclose(first[:3], [1, (1 + 1 / 2) / 2, (1 + 1 / 2 + 1 / 3) / 3])
-        assert any("not recorded" in text.get_text() for text in figure.axes[5].texts)
+        assert "b records no conflicts and no gradient norm" in [text.get_text() for text in figure.texts]
+        assert figure.axes[4].get_title(loc="left") == "a"
+        assert figure.axes[4].get_position().width > 1.9 * figure.axes[0].get_position().width
+
+    def test_runs_share_an_axis_that_holds_them_all(self):
+        low, high = history(), history()
+        for m in MODALITIES:
+            high[f"average_{m.value}"] *= 10
+        tops = [axes.get_ylim()[1] for axes in training_module.picture({"a": low, "b": high}).axes[:2]]
+        assert tops[0] == tops[1] > 10
+
+    def test_a_run_in_a_title(self):
+        losses = {f"loss_{m.value}": float(m.index) for m in MODALITIES}
+        rows = history().assign(loss_total=[4.0, 4, 3, 3, 2, 2, 1, 1], **losses)
+        assert training_module.learned(rows) == "The head's loss falls by 75 %; infrared has the highest loss"
+        rising = pd.DataFrame({"loss_total": [1.0, 1, 1, 2]})
+        assert training_module.learned(rising) == "The head's loss rises by 100 %"
+        assert training_module.learned(history()) == ""
 
     def test_a_quantity_that_no_run_has_takes_no_row(self):
         assert len(training_module.picture({"a": history(conflicts=False)}).axes) == 2
@@ -449,16 +466,39 @@ class TestTrainingViewer:
             lines = [{"event": "train"} | row for row in rows]
             (tmp_path / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         explorer = widgets.view_training(tmp_path)
-        assert explorer.words.startswith("mmdg++: fastest in RGB 38 %") and "_without_regrad: fastest" in explorer.words
+        assert explorer.words.startswith("MMDG++: fastest in RGB 38 %") and "without ReGrad: fastest" in explorer.words
+        assert {text for text, _ in explorer.controls["seed"].options} == {"seed 0", "seed 1"}
         both = explorer.svg
         explorer.controls["window"].value = 5
         assert explorer.svg != both
         explorer.set(second="")
         assert "without" not in explorer.words
         explorer.set(first="fusion")
-        assert explorer.words.startswith("there is no run of fusion on s, seed0; there are mmdg++")
+        assert explorer.words.startswith(
+            "there is no run of Plain fusion on s, seed 0; there are MMDG++, MMDG++ without"
+        )
         explorer.set(first="")
         assert explorer.words == "choose at least one run"
+
+    def test_settings_and_seeds_are_named_as_readers_say_them(self):
+        assert training_viewer.setting_label("full/P1/CPS-to-W") == "full, CPS->W"
+        assert training_viewer.setting_label("full/P3/CW-to-PS") == "full, P3, CW->PS"
+        assert (training_viewer.seed_label("seed0"), training_viewer.seed_label("mine")) == ("seed 0", "mine")
+
+    def test_questions_are_about_runs_that_are_there_and_answered_from_them(self, tmp_path):
+        for method, last in (("mmdg++", 0.5), ("mmdg++_without_regrad", 0.75)):
+            (tmp_path / method / "seed0").mkdir(parents=True)
+            line = {"event": "train", "step": 1, "fastest": "depth", "average_rgb": last}
+            line |= {"average_depth": 0.25, "average_infrared": 0.25}
+            (tmp_path / method / "seed0" / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+        explorer = widgets.view_training(tmp_path)
+        (name,) = explorer.presets
+        answer = explorer.presets[name].answer
+        assert answer.startswith("Yes: at the end RGB's loss average is 0.25 nats above") and "0.50 with" in answer
+        explorer.choose(name)
+        assert explorer.words.endswith("hidden until you look.") and "MMDG++:" not in explorer.words
+        explorer.reveal()
+        assert "MMDG++: fastest in depth 100 %" in explorer.words
 
 
 def _buttons(box):
@@ -623,4 +663,17 @@ class TestModalityBalance:
         assert len(figure.axes) == 3
         legend = figure.axes[-1].get_legend()
         assert legend.get_window_extent().x0 > figure.axes[-1].get_window_extent().x1
-        assert len(modality_balance.domain_bars(table, unseen="W").axes) == 1
+        bars = modality_balance.domain_bars(table, unseen="W").axes
+        assert len(bars) == 1 and len(bars[0].patches) == 3
+        most = Modality(table.loc[table["value"].idxmax(), "modality"]).title
+        assert bars[0].get_title(loc="left") == f"Who is owed most: {most} on every domain"
+
+    def test_titles_say_who_is_owed_most(self):
+        values = {"domain": list("WWWSSS"), "modality": [m.value for m in MODALITIES] * 2, "value": [0, 1, 2, 2, 1, 0]}
+        table = pd.DataFrame(values).assign(low=0.0, high=2.0)
+        assert modality_balance.owed_most(table, "domain") == {"W": "infrared", "S": "RGB"}
+        title = modality_balance.domain_bars(table, unseen="W").axes[0].get_title(loc="left")
+        assert title == "Who is owed most: infrared on W, RGB on S"
+        curves = table.assign(sensor="depth", severity=[0, 0, 0, 1, 1, 1])
+        title = modality_balance.degradation_curves(curves).axes[0].get_title(loc="left")
+        assert title == "depth degraded:\nowed most: infrared, then RGB"

@@ -17,6 +17,8 @@ def check(found: dict[str, Any]) -> None:
     assert found["validation_eer"] < 0.4 and found["auc"] > 0.6
     assert found["hter"] == pytest.approx((found["far"] + found["frr"]) / 2)
     assert set(found["hter_per_test"]) == {f"test_W{gone}" for gone in TEST_SUFFIXES}
+    assert found["learning"]["head"]["last"] < found["learning"]["head"]["first"]
+    assert found["quick"]["mmdg++"]["low"] < found["quick"]["fusion"]["high"]  # the two intervals overlap
     lesson = found["lesson"]
     assert lesson["after"]["loss total"] < lesson["before"]["loss total"]
     assert lesson["apart"] < 1e-9 < 1e-3 < lesson["moved"]

@@ -19,4 +19,12 @@ def check(found: dict[str, Any]) -> None:
     assert {"P1.md", "P1.tex", "runs.csv", "P1_hter_by_target.svg", "P1_roc_W.svg"} <= set(found["files"])
     assert set(found["minus"]) == set(found["hter"][profile]) - {"mmdg++"}
     assert found["minus"]["linear_probe"] == found["mmdg++_minus_linear_probe"]
+    assert found["decided_on"]["P1"] == 0 < found["decided_on"]["P2"]  # as the text says in words
+    assert found["effects"]["P2"]["U"]["auc"] > 0 > found["effects"]["P2"]["U"]["hter_at_eer"]
+    assert found["p2"]["missing D"]["eight"]["highest"] < found["p2"]["missing D"]["others"]["lowest"]
+    assert found["by_hand"]["low"] < 0 < found["by_hand"]["high"]
+    assert 100 * found["minus"]["fusion"] == pytest.approx(found["by_hand"]["mean"])
+    assert found["parts"]["least_p"] > 0.05 > found["parts"]["head"]["p"] and found["parts"]["head"]["low"] < 0
+    certainties = [found["training"][f"certainty_{m}"] for m in ("rgb", "infrared")]
+    assert certainties[0] < certainties[1] / 2
     assert found["once_more"]["faces"] > 1000 and found["once_more"]["difference"] < 1e-3

@@ -11,7 +11,8 @@ def check(found: dict[str, Any]) -> None:
     assert found["toy_difference"] < 1e-12
     assert found["face"]["shapley_sum"] == pytest.approx(found["face"]["score"] - 0.5, abs=1e-6)
     assert found["explorers"] == [True] * 4
-    assert list(found["training"]) == ["mmdg++", "mmdg++_without_regrad"]
+    assert list(found["training"]) == ["MMDG++", "MMDG++ without ReGrad"]
+    assert found["rgb_gap"]["MMDG++"] > found["rgb_gap"]["MMDG++ without ReGrad"]  # ReGrad does not close it
 
     totals: dict[str, float] = defaultdict(float)
     for row in found["domains"]:
@@ -22,7 +23,7 @@ def check(found: dict[str, Any]) -> None:
     assert totals == pytest.approx({domain: auc - 0.5 for domain, auc in aucs.items()})
     assert aucs["W"] > 0.7 and min(aucs[domain] for domain in "CPS") > 0.7
     assert all(row["auc_low"] <= row["auc"] <= row["auc_high"] for row in found["domains"])
-    assert found["faces"] >= 64
+    assert found["faces"] >= 64 and 0.5 < found["large_test"] < aucs["W"]
 
     assert {row["sensor"] for row in found["curves"]} == {"rgb", "depth", "infrared"}
     assert sorted({row["severity"] for row in found["curves"]}) == [0, 0.25, 0.5, 0.75, 1]

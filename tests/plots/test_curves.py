@@ -125,6 +125,9 @@ def test_triplet_and_contact_sheet_show_the_given_pixels(faces):
     sheet = pictures.contact_sheet([("synthetic W", faces), ("synthetic S", faces)], columns=4)
     assert sum(len(axes.images) for axes in sheet.axes) == 2 * 3 * 3
     assert np.array_equal(sheet.axes[4].images[0].get_array(), faces.depth[0, 0])
+    alone = pictures.contact_sheet([("", faces)], columns=2)
+    assert alone.axes[0].texts[0].get_text() == "RGB"
+    assert not any("_" in axes.get_title(loc="center") for axes in alone.axes)
     with pytest.raises(ValueError, match="at least one row"):
         pictures.contact_sheet([])
 

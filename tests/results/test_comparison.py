@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from mmdg_lite.plots import committed as committed_module
+from mmdg_lite.plots.components import decided_components
 from mmdg_lite.results import comparison
 from mmdg_lite.results.components import Effect, components_of
 from mmdg_lite.results.paired_test import Comparison
@@ -107,6 +108,12 @@ def test_decided_effects_are_named_by_protocol():
     nothing = comparison.decided_effects(effects_of(U=0.0))
     assert len(nothing) == 2 and all(sentence.endswith("none of 1 decided.") for sentence in nothing)
     assert comparison.decided_effects([]) == []
+
+
+def test_components_with_a_decided_effect_are_named_in_the_figures_title():
+    found = effects_of(U=0.02, ADP=0.0, ReGrad=-0.01) + effects_of(**{"U and ADP": 0.02})
+    assert decided_components(found, "P1") == "U and ReGrad"  # interactions are no components
+    assert decided_components(effects_of(U=0.0), "P2") == "none"
 
 
 def test_effects_are_among_the_facts_where_all_combinations_were_run(grid):

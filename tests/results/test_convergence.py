@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -70,7 +71,7 @@ def test_doubling_is_the_mean_of_the_pairs(tmp_path: Path) -> None:
     assert row["cross-entropy gained, %"] == pytest.approx(25.0)  # 0.6 to 0.45, and half of both
     assert not row["long enough"]
     errors, entropies = by_steps(tmp_path, faces=240).axes
-    means = [axes.lines[-1].get_ydata().tolist() for axes in (errors, entropies)]
+    means = [np.asarray(axes.lines[-1].get_ydata()).tolist() for axes in (errors, entropies)]
     assert means == [pytest.approx([22.5, 21.0]), pytest.approx([0.45, 0.3375], abs=1e-3)]
 
 

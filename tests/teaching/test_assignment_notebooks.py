@@ -13,6 +13,7 @@ import pytest
 from nbformat import NotebookNode
 
 import mmdg_lite.teaching.checks
+from mmdg_lite.configuration import REPOSITORY
 from mmdg_lite.reproduce import notebooks
 from mmdg_lite.teaching.assignments import (
     CODE_STUB,
@@ -89,14 +90,17 @@ def cell_with(name: str, text: str) -> str:
 
 def test_findings_of_another_plan_are_refused(tmp_path, monkeypatch):
     def one_seed(path, *, parameters, out, progress):
+        assert Path(path).is_file()  # although the working directory has no such notebook
         asked = {name: parameters[name] for name in ("methods", "knobs", "test_faces", "changes")}
         made.append(parameters["seed"])
         notebooks.write_findings(parameters["out_dir"], "one_seed", {"asked": asked, "rows": results})
 
     made, results = [], [{}] * 4
     monkeypatch.setattr(notebooks, "execute", one_seed)
+    monkeypatch.chdir(tmp_path)
     runs = cell_with("5_study", "5_one_seed.ipynb")
-    names = {"Path": Path, "notebooks": notebooks, "out_dir": tmp_path, "device": "cpu", "changes": {}}
+    names = {"Path": Path, "REPOSITORY": REPOSITORY, "notebooks": notebooks, "out_dir": tmp_path}
+    names |= {"device": "cpu", "changes": {}}
     names |= {"methods": None, "seeds": None, "test_faces": 24}
     plan = {"methods": ("head", "fusion"), "seeds": (0, 1), "knobs": {"depth_holes": 0.5}}
     for _ in range(2):
