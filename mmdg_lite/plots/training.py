@@ -103,9 +103,11 @@ def picture(
         height_ratios=[sum(p.height for p in part) for _, part in blocks],
     )  # fmt: skip
     last = max(float(history["step"].max()) for history in histories.values())
-    for place, (who, part) in zip(tops, blocks, strict=True):
-        sizes = {"height_ratios": [p.height for p in part], "hspace": 0.22, "wspace": 0.08}
-        spots = GridSpecFromSubplotSpec(len(part), len(who), place, **sizes)
+    for number, (who, part) in enumerate(blocks):
+        heights = [p.height for p in part]
+        spots = GridSpecFromSubplotSpec(
+            len(part), len(who), tops[number], hspace=0.22, wspace=0.08, height_ratios=heights
+        )
         grid = spots.subplots(squeeze=False, sharex=True, sharey="row")
         for (row, panel), (column, name) in product(enumerate(part), enumerate(who)):
             axes = grid[row, column]

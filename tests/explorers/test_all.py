@@ -664,7 +664,7 @@ class TestModalityBalance:
         legend = figure.axes[-1].get_legend()
         assert legend.get_window_extent().x0 > figure.axes[-1].get_window_extent().x1
         bars = modality_balance.domain_bars(table, unseen="W").axes
-        assert len(bars) == 1 and len(bars[0].patches) == 3
+        assert len(bars) == 1 and len(bars[0].containers) == 3
         most = Modality(table.loc[table["value"].idxmax(), "modality"]).title
         assert bars[0].get_title(loc="left") == f"Who is owed most: {most} on every domain"
 
