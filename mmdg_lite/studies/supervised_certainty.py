@@ -107,7 +107,12 @@ def study(runs: str | Path, *, out: str | Path = OUT, faces: int = FACES, progre
             continue
         model = build(config.model)
         model.load_trainable_state_dict(read_checkpoint(folder.model).tensors)
-        about: dict[str, Any] = {"run": config.name, "method": config.method, "setting": config.setting, "seed": config.seed}
+        about: dict[str, Any] = {
+            "run": config.name,
+            "method": config.method,
+            "setting": config.setting,
+            "seed": config.seed,
+        }
         letter = config.domains.targets[0]
         found: dict[str, pd.DataFrame] = {
             REGIONS: certainty_of_regions(model, render(letter, faces, SEED, size=config.data.size)),

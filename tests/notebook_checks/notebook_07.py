@@ -22,9 +22,15 @@ def check(found: dict[str, Any]) -> None:
     assert found["decided_on"]["P1"] == 0 < found["decided_on"]["P2"]  # as the text says in words
     assert found["effects"]["P2"]["U"]["auc"] > 0 > found["effects"]["P2"]["U"]["hter_at_eer"]
     assert found["p2"]["missing D"]["eight"]["highest"] < found["p2"]["missing D"]["others"]["lowest"]
-    assert found["by_hand"]["low"] < 0 < found["by_hand"]["high"]
+    assert found["by_hand"]["low"] < found["by_hand"]["mean"] < found["by_hand"]["high"]
+    assert found["by_hand"]["p"] > 0.05 and found["p_value"] < 0.05  # neither difference is decided, as the text says
     assert 100 * found["minus"]["fusion"] == pytest.approx(found["by_hand"]["mean"])
-    assert found["parts"]["least_p"] > 0.05 > found["parts"]["head"]["p"] and found["parts"]["head"]["low"] < 0
+    assert found["parts"]["head"]["p"] < 0.05 and found["parts"]["head"]["low"] < 0
+    assert set(found["parts"]["decided"]) == {"fusion+uncertainty", "mmdg++_without_regrad"}  # the two that are named
+    assert min(found["parts"]["decided"].values()) > 0
+    p6 = found["p6"]
+    assert p6["mmdg++"]["low"] < 0 < p6["mmdg++"]["high"] and p6["head"]["low"] > 0 and p6["linear_probe"]["low"] > 0
+    assert p6["worst"]["fusion"]["depth"] - p6["none"]["fusion"] > p6["worst"]["mmdg++"]["depth"] - p6["none"]["mmdg++"]
     certainties = [found["training"][f"certainty_{m}"] for m in ("rgb", "infrared")]
     assert certainties[0] < certainties[1] / 2
     assert found["once_more"]["faces"] > 1000 and found["once_more"]["difference"] < 1e-3
