@@ -94,7 +94,8 @@ def picture(
         raise ValueError(f"these runs recorded nothing of {', '.join(panels)}; choose other panels")
     blocks = [(who, [panel for panel, _ in part]) for who, part in groupby(shown.items(), key=itemgetter(1))]
     lacking = _lacking(shown, list(histories))
-    figure = new_figure((9.4, 1.1 + 0.95 * sum(p.height for p in shown) + 0.24 * (2 * len(blocks) - 2 + bool(lacking))))
+    words = 0.24 * (2 * len(blocks) - 2 + bool(lacking))
+    figure = new_figure((9.4, 1.06 + 0.94 * sum(p.height for p in shown) + words))
     figure.set_layout_engine("none")
     tall = figure.get_figheight()
     edges = {"left": 0.125, "right": 0.985, "top": 1 - 0.62 / tall, "bottom": (0.42 + 0.24 * bool(lacking)) / tall}

@@ -236,7 +236,8 @@ def inference_table(bench: Bench, repeats: int, batches: Sequence[int] = (1, 2, 
             {"trunk": PlainTrunk(few).forward, "inference": Step(few).infer}, repeats, bench.device
         )
         trunk, inference = (1000 * value / batch for value in seconds.values())
-        rows.append(f"| {batch} | {trunk:.3g} | {inference:.3g} | {inference / trunk:.2f} |")
+        shown = (f"{float(f'{value:.3g}'):,g}" for value in (trunk, inference))
+        rows.append(f"| {batch} | {' | '.join(shown)} | {inference / trunk:.2f} |")
     return "\n".join(rows)
 
 
@@ -286,7 +287,18 @@ def conditions(bench: Bench) -> str:
 def command(given: argparse.Namespace) -> str:
     """The command that these options were given to."""
     size = "" if given.clip == Bench.clip else f" --clip {given.clip} --batch {given.batch} --threads {given.threads}"
-    return f"python -m tests.benchmarks.engine{size}{' --only-times' if given.only_times else ''}"
+    if given.only_inference:
+        size = f" --clip {given.clip} --threads {given.threads}"
+    part = " --only-inference" if given.only_inference else " --only-times" if given.only_times else ""
+    return f"python -m tests.benchmarks.engine{size}{part}"
+
+
+def write_inference(bench: Bench, given: argparse.Namespace) -> None:
+    """Measure inference of few faces alone, and write its section."""
+    text = f"{conditions(replace(bench, batch=1))} Least of {given.repeats} executions in turn. "
+    text += f"Written by `{command(given)}`.\n\n{inference_table(bench, given.repeats)}"
+    write_section(RESULTS, f"Few faces at a time, {given.clip} CLIP, {given.device.type}", text)
+    print(text)
 
 
 def main() -> None:
@@ -298,12 +310,16 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="of the times")
     parser.add_argument("--memory-batch", type=int, default=32, help="of the peak memory; 0: leave it out")
     parser.add_argument("--only-times", action="store_true", help="of the plain step and inference, nothing else")
+    parser.add_argument("--only-inference", action="store_true", help="of few faces at a time, in a section of its own")
     parser.add_argument("--repeats", type=int, default=2)
     given = parser.parse_args()
     torch.manual_seed(0)
     if given.threads:
         torch.set_num_threads(given.threads)
     bench = Bench(clip=given.clip, batch=given.batch, device=given.device)
+    if given.only_inference:
+        write_inference(bench, given)
+        return
     text = f"{conditions(bench)} Least of {given.repeats} executions in turn. "
     text += f"Written by `{command(given)}`.\n\n{time_table(bench, given.repeats)}"
     text += f"\n\nFew faces at a time, as `predict` scores them:\n\n{inference_table(bench, given.repeats)}"

@@ -1,12 +1,18 @@
 """How long a slider's move takes until the new picture is painted: `python -m tests.benchmarks.explorers`.
 
 Measured in a Chromium that shows JupyterLab: from the key's press on the slider's handle to the first frame after the
-new picture is decoded. Writes the table into tests/benchmarks/RESULTS.md.
+new picture is decoded. Writes a table into tests/benchmarks/RESULTS.md; with `--busy 2`, while two other processes
+compute, a table of its own.
 """
 
+import argparse
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +25,9 @@ from tests.support.sections import write_section
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 TITLE = "Explorers: from slider to painted picture"
+BUSY_TITLE = "Explorers on a busy machine"
+BUSY_WANTED = 1000
+"""Milliseconds, for every explorer."""
 MOVES = 15
 CELLS = (
     "import mmdg_lite\nfrom mmdg_lite.configuration import REPOSITORY\nfrom mmdg_lite.studies import quickstart",
@@ -64,8 +73,19 @@ def milliseconds(page: Any, words: str, label: str) -> list[float]:
     return taken[1:]
 
 
-def table() -> str:
-    """Markdown: a row per explorer."""
+@contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """While it lasts, so many other processes compute."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+
+
+def table(*, most: int | None = None) -> str:
+    """Markdown: a row per explorer. `most`: wanted of every explorer, in place of its own."""
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     rows = ["| explorer | slider | median ms | nine in ten below | slowest | wanted |", "|---|---|---|---|---|---|"]
@@ -78,20 +98,28 @@ def table() -> str:
             for name, (words, label, wanted) in EXPLORERS.items():
                 taken = sorted(milliseconds(page, words, label))
                 numbers = (statistics.median(taken), taken[int(0.9 * (len(taken) - 1))], taken[-1])
-                rows.append(f"| {name} | {label} | {' | '.join(f'{n:.0f}' for n in numbers)} | below {wanted} |")
+                shown = " | ".join(f"{number:.0f}" for number in numbers)
+                rows.append(f"| {name} | {label} | {shown} | below {most or wanted} |")
     return "\n".join(rows)
 
 
 def main() -> None:
     """Measure and write the section."""
-    before, rows = os.getloadavg()[0], table()
+    parser = argparse.ArgumentParser(description="from a slider's move to the painted picture, in a browser")
+    parser.add_argument("--busy", type=int, default=0, help="other processes that compute meanwhile")
+    options = parser.parse_args()
+    before = os.getloadavg()[0]
+    with busy(options.busy):
+        rows = table(most=BUSY_WANTED if options.busy else None)
+    beside = f" Beside it {options.busy} processes computed." if options.busy else ""
     conditions = (
         f"{MOVES} moves each by an arrow key, in Chromium with JupyterLab, from the key to the painted picture, "
-        f"{processor()}, {os.cpu_count()} processors. Load average {before:.1f} before, {os.getloadavg()[0]:.1f} "
-        "after. Written by `python -m tests.benchmarks.explorers`."
+        f"{processor()}, {os.cpu_count()} processors.{beside} Load average {before:.1f} before, "
+        f"{os.getloadavg()[0]:.1f} after. Written by `python -m tests.benchmarks.explorers"
+        f"{f' --busy {options.busy}' if options.busy else ''}`."
     )
     text = f"{conditions}\n\n{rows}"
-    write_section(RESULTS, TITLE, text)
+    write_section(RESULTS, BUSY_TITLE if options.busy else TITLE, text)
     print(text)
 
 
