@@ -16,12 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from mmdg_lite.results.table_text import grid
-from tests.benchmarks.engine import RESULTS
-from tests.support.sections import write_section
-
+RESULTS = Path(__file__).with_name("RESULTS.md")
 SECTION = "Memory and start of a grid's worker"
 
 
@@ -88,6 +83,11 @@ def main() -> None:
     if folder is not None:
         measure(folder)
         return
+    import pandas as pd  # here, so that the measured process begins with none of it
+
+    from mmdg_lite.results.table_text import grid
+    from tests.support.sections import write_section
+
     with tempfile.TemporaryDirectory() as made:
         command = [sys.executable, "-m", "tests.benchmarks.worker_memory", "--in", made]
         for _ in range(2):  # the first fills the cache of samples
