@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdg_lite.commands.options import Commands, add_command, add_device_option, add_plugin_option, load_plugins
+from mmdg_lite.commands.outputs import check_outputs, model_files
 
 if TYPE_CHECKING:
     from mmdg_lite.inference.judge import Judge
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mmdg_lite.inference.samples import Sample
 
 MODEL = "folder of a run, or its model.safetensors; without it the shipped model, which never saw a real face"
+FORCE = "overwrite files that are there (former JSON and CSV results of predict are overwritten without it)"
 
 
 def add_predict(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -48,6 +50,7 @@ def add_predict(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row per sample, or per frame")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the decision; of many samples a folder")
+    parser.add_argument("--force", action="store_true", help=FORCE)
     add_device_option(parser)
     parser.add_argument("--batch-size", type=int, default=8, help="samples at a time")
     add_plugin_option(parser)
@@ -61,6 +64,7 @@ def add_export(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("model", nargs="?", type=Path, metavar="MODEL", help=MODEL)
     parser.add_argument("--format", choices=("onnx", "torch"), default="onnx", help="ONNX, or torch.export's .pt2")
     parser.add_argument("--out", type=Path, help="the file; without it model.onnx or model.pt2")
+    parser.add_argument("--force", action="store_true", help=FORCE)
     add_plugin_option(parser)
 
 
@@ -77,6 +81,9 @@ def run_predict(options: argparse.Namespace) -> int:
         raise ValueError("--figure draws single pictures; of a clip, give one frame without --video")
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
+    _margin(options), _decoding(options)  # contradictions are told before anything is computed
+    samples = [] if options.video else _samples(options)
+    _check_outputs(options, samples)
     load_plugins(options)
     judge = open_judge(options.model, threshold=options.threshold, device=options.device)
     print(f"{judge.name}: live from {judge.threshold:.3f}, {judge.threshold_source}")
@@ -85,12 +92,11 @@ def run_predict(options: argparse.Namespace) -> int:
     if options.video:
         return _run_clip(options, judge)
     failures: list[str] = []
-    samples = _samples(options)
     found = _decisions(options, judge, samples, failures)
     shown = [_show(prediction, judge) for prediction in found]
     _write(options, [prediction.as_dict() for prediction in shown])
     if options.figure is not None:
-        _draw(options.figure, shown, many=len(samples) > 1)
+        _draw(_figures(options.figure, len(samples), options.folder), shown)
     for failure in failures:
         print(failure, file=sys.stderr)
     return 1 if failures else 0
@@ -101,10 +107,36 @@ def run_export(options: argparse.Namespace) -> int:
     from mmdg_lite.inference.export import SUFFIXES, export
     from mmdg_lite.inference.judge import open_judge
 
+    out = options.out or Path("model").with_suffix(SUFFIXES[options.format])
+    check_outputs({"--out": [out]}, [*model_files(options.model), *options.plugin], force=options.force)
     load_plugins(options)
-    judge = open_judge(options.model, threshold=None)
-    print(export(judge, options.out or Path("model").with_suffix(SUFFIXES[options.format]), format=options.format))
+    print(export(open_judge(options.model, threshold=None), out, format=options.format))
     return 0
+
+
+def _check_outputs(options: argparse.Namespace, samples: "Sequence[Sample]") -> None:
+    """Refuse outputs that would overwrite an input, one another, or files that are there (see `check_outputs`)."""
+    inputs = [*model_files(options.model), *options.plugin]
+    inputs += [path for path in (options.table, options.folder) if path is not None]
+    inputs += [path for sample in samples for path in sample.paths.values()]
+    for path in (options.rgb, options.depth, options.infrared) if options.video else ():
+        if path is not None:
+            inputs += [path, *(path.iterdir() if path.is_dir() else ())]
+    outputs = {f"--{name}": [path] for name in ("json", "csv") if (path := getattr(options, name)) is not None}
+    if options.figure is not None:
+        outputs["--figure"] = _figures(options.figure, len(samples), options.folder)
+    check_outputs(outputs, inputs, force=options.force)
+
+
+def _figures(figure: Path, count: int, folder: Path | None) -> list[Path]:
+    """The files that figures are written to: the one named, or numbered files in the folder named."""
+    if count == 1:
+        return [figure]
+    if figure.exists() and not figure.is_dir():
+        raise ValueError(f"--figure {figure} is a file; of {count} samples the figures go to a folder: name one")
+    if folder is not None and figure.resolve() == folder.resolve():
+        raise ValueError(f"--figure {figure} is the folder of the pictures: name another one")
+    return [figure / f"{number:04d}.png" for number in range(count)]
 
 
 def _decoding(options: argparse.Namespace) -> "Decoding":
@@ -219,10 +251,10 @@ def _write(options: argparse.Namespace, found: Sequence[dict[str, Any]]) -> None
         print(options.csv)
 
 
-def _draw(figure: Path, found: "Sequence[Prediction]", *, many: bool) -> None:
-    """Draw each decision: into the file named, or into numbered files in the folder named."""
+def _draw(figures: Sequence[Path], found: "Sequence[Prediction]") -> None:
+    """Draw each decision."""
     from mmdg_lite.plots.decision import decision
     from mmdg_lite.plots.style import save
 
-    for number, prediction in enumerate(found):
-        print(save(decision(prediction), figure / f"{number:04d}.png" if many else figure))
+    for path, prediction in zip(figures, found, strict=False):  # samples that could not be read have no figure
+        print(save(decision(prediction), path))

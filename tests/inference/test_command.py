@@ -58,3 +58,68 @@ def test_contradictions_are_refused(face, tmp_path):
         run("predict", "--depth", face, "--depth-range", "5", "5")
     with pytest.raises(ValueError, match="--margin must lie between 0 and 2"):
         run("predict", "--rgb", face, "--margin", "-1")
+
+
+def test_inputs_are_never_overwritten(face, tmp_path):
+    """Not by any name, and not with --force; the model and its files, tables and the pictures named in them count."""
+    table, link, hard = tmp_path / "t.csv", tmp_path / "link.json", tmp_path / "hard.png"
+    table.write_text("id,rgb\na,face.png\n")
+    link.symlink_to(face)
+    hard.hardlink_to(face)
+    before = {path: path.read_bytes() for path in (table, face)}
+    for words in (
+        ("--table", table, "--csv", table),
+        ("--table", table, "--figure", face),
+        ("--rgb", face, "--figure", face),
+        ("--rgb", face, "--json", tmp_path / "." / "face.png"),
+        ("--rgb", face, "--json", link),
+        ("--rgb", face, "--figure", hard),
+        ("--folder", tmp_path, "--csv", hard),
+    ):
+        for force in ((), ("--force",)):
+            with pytest.raises(ValueError, match="which the command reads: name another file"):
+                run("predict", *words, *force)
+    with pytest.raises(ValueError, match="which the command reads"):
+        run("predict", "--rgb", tmp_path, "--video", "--json", face)
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_two_outputs_in_one_file_and_a_folder_of_inputs_are_refused(face, tmp_path):
+    with pytest.raises(ValueError, match="--csv .*x is what --json writes already"):
+        run("predict", "--rgb", face, "--json", tmp_path / "x", "--csv", tmp_path / "x")
+    with pytest.raises(ValueError, match="is a folder: name a file"):
+        run("predict", "--rgb", face, "--json", tmp_path)
+    (tmp_path / "other.png").write_bytes(face.read_bytes())
+    with pytest.raises(ValueError, match="is the folder of the pictures"):
+        run("predict", "--folder", tmp_path, "--figure", tmp_path)
+    with pytest.raises(ValueError, match=r"is a file; of 2 samples the figures go to a folder"):
+        run("predict", "--folder", tmp_path, "--figure", face)
+
+
+def test_files_of_others_need_force_and_former_results_do_not(face, tmp_path):
+    names = [tmp_path / "out.json", tmp_path / "out.csv", tmp_path / "out.png"]
+    words = ("predict", "--rgb", face, "--json", names[0], "--csv", names[1])
+    run(*words)
+    run(*words)
+    for path, foreign in ((names[0], '{"predictions": [], "notes": 1}'), (names[1], "id,label\n1,2\n")):
+        kept = path.read_text()
+        path.write_text(foreign)
+        with pytest.raises(FileExistsError, match=rf"{path.name} is there already .* --force"):
+            run(*words)
+        assert path.read_text() == foreign
+        path.write_text(kept)
+    names[2].write_bytes(b"")
+    with pytest.raises(FileExistsError, match="--figure"):
+        run(*words, "--figure", names[2])
+    run(*words, "--figure", names[2], "--force")
+    assert Image.open(names[2]).size[0] > 300
+
+
+def test_export_does_not_overwrite_its_model(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "other.onnx").write_bytes(b"")
+    for model in (tmp_path, tmp_path / "model.safetensors"):
+        with pytest.raises(ValueError, match="--out .* which the command reads"):
+            run("export", model, "--out", tmp_path / "model.safetensors", "--force")
+        with pytest.raises(FileExistsError, match=r"other\.onnx is there already"):
+            run("export", model, "--out", tmp_path / "other.onnx")
