@@ -143,9 +143,6 @@ def _decoding(options: argparse.Namespace) -> "Decoding":
     from mmdg_lite.inference.pictures import Decoding
 
     ranges = {name: getattr(options, name) for name in ("rgb_range", "depth_range", "infrared_range")}
-    for name, limits in ranges.items():
-        if limits is not None and limits[0] == limits[1]:
-            raise ValueError(f"--{name.replace('_', '-')} {limits[0]:g} {limits[1]:g}: name two values that differ")
     return Decoding(
         **{name: None if limits is None else (limits[0], limits[1]) for name, limits in ranges.items()},
         depth_holes=tuple(options.depth_holes),
@@ -153,11 +150,9 @@ def _decoding(options: argparse.Namespace) -> "Decoding":
 
 
 def _margin(options: argparse.Namespace) -> float:
-    from mmdg_lite.inference.crop import MARGIN
+    from mmdg_lite.inference.crop import MARGIN, checked_margin
 
-    if options.margin is not None and not 0 <= options.margin <= 2:
-        raise ValueError(f"--margin must lie between 0 and 2, got {options.margin:g}")
-    return MARGIN if options.margin is None else float(options.margin)
+    return checked_margin(MARGIN if options.margin is None else options.margin)
 
 
 def _samples(options: argparse.Namespace) -> "list[Sample]":
