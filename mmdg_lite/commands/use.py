@@ -12,10 +12,11 @@ from mmdg_lite.commands.outputs import check_outputs, model_files
 if TYPE_CHECKING:
     from mmdg_lite.inference.judge import Judge
     from mmdg_lite.inference.pictures import Decoding
-    from mmdg_lite.inference.predict import Prediction, Prepared
+    from mmdg_lite.inference.predict import NotDecided, Prediction, Prepared
     from mmdg_lite.inference.samples import Sample
 
 MODEL = "folder of a run, or its model.safetensors; without it the shipped model, which never saw a real face"
+FIGURES = (".png", ".svg", ".pdf")
 FORCE = "overwrite files that are there (former JSON and CSV results of predict are overwritten without it)"
 
 
@@ -69,7 +70,7 @@ def add_export(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 
 def run_predict(options: argparse.Namespace) -> int:
-    """Decide, print, write. Returns 0, also for spoofs; 1 if a sample of several could not be read."""
+    """Decide, print, write. Returns 0, also for spoofs; 1 if a sample of several, or a frame, could not be read."""
     from mmdg_lite.inference.judge import open_judge
 
     sources = [options.rgb or options.depth or options.infrared, options.table, options.folder]
@@ -91,15 +92,13 @@ def run_predict(options: argparse.Namespace) -> int:
         print(f"Note: {judge.caution}.")
     if options.video:
         return _run_clip(options, judge)
-    failures: list[str] = []
+    failures: list[NotDecided] = []
     found = _decisions(options, judge, samples, failures)
     shown = [_show(prediction, judge) for prediction in found]
-    _write(options, [prediction.as_dict() for prediction in shown])
+    _write(options, [prediction.as_dict() for prediction in shown], failures)
     if options.figure is not None:
         _draw(_figures(options.figure, len(samples), options.folder), shown)
-    for failure in failures:
-        print(failure, file=sys.stderr)
-    return 1 if failures else 0
+    return _report(failures)
 
 
 def run_export(options: argparse.Namespace) -> int:
@@ -131,6 +130,8 @@ def _check_outputs(options: argparse.Namespace, samples: "Sequence[Sample]") -> 
 def _figures(figure: Path, count: int, folder: Path | None) -> list[Path]:
     """The files that figures are written to: the one named, or numbered files in the folder named."""
     if count == 1:
+        if figure.suffix.casefold() not in FIGURES:
+            raise ValueError(f"--figure {figure}: the ending says the format: {', '.join(FIGURES)}")
         return [figure]
     if figure.exists() and not figure.is_dir():
         raise ValueError(f"--figure {figure} is a file; of {count} samples the figures go to a folder: name one")
@@ -168,11 +169,11 @@ def _samples(options: argparse.Namespace) -> "list[Sample]":
 
 
 def _decisions(
-    options: argparse.Namespace, judge: "Judge", samples: "Sequence[Sample]", failures: list[str]
+    options: argparse.Namespace, judge: "Judge", samples: "Sequence[Sample]", failures: "list[NotDecided]"
 ) -> "Iterator[Prediction]":
     """Decisions about all samples that can be read; why the others cannot is appended to `failures`."""
     from mmdg_lite.inference.pictures import decode_pictures
-    from mmdg_lite.inference.predict import judge_prepared, prepare
+    from mmdg_lite.inference.predict import NotDecided, judge_prepared, prepare
 
     decoding, margin = _decoding(options), _margin(options)
 
@@ -183,7 +184,7 @@ def _decisions(
             except (OSError, ValueError) as error:
                 if len(samples) == 1:
                     raise
-                failures.append(f"{sample.id}: not decided: {error}")
+                failures.append(NotDecided(sample.id, str(error)))
                 continue
             yield prepare(pictures, judge, name=sample.id, crop=options.crop, margin=margin)
 
@@ -219,31 +220,45 @@ def _run_clip(options: argparse.Namespace, judge: "Judge") -> int:
     )
     for frame, mean in zip(clip.frames, clip.smoothed, strict=True):
         print(f"{frame.id}: {frame.decision}, score {frame.score:.3f}, mean of up to {clip.window} frames {mean:.3f}")
-    kinds = {note.text: note for frame in clip.frames for note in frame.notes if note.text != judge.caution}
-    for text in kinds:
+    notes = [note.text for part in (clip, *clip.frames) for note in part.notes if note.text != judge.caution]
+    for text in dict.fromkeys(notes):
         print(f"  note: {text}")
     print(f"clip: {clip.decision}, score {clip.score:.3f}, the mean over {len(clip.frames)} frames")
-    _write(options, [clip.as_dict()])
-    return 0
+    _write(options, [clip.as_dict()], clip.not_decided)
+    return _report(clip.not_decided)
 
 
-def _write(options: argparse.Namespace, found: Sequence[dict[str, Any]]) -> None:
+def _report(failures: "Sequence[NotDecided]") -> int:
+    """Print what was not decided, and give the exit status."""
+    for failure in failures:
+        print(f"{failure.id}: not decided: {failure.reason}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _write(
+    options: argparse.Namespace, found: Sequence[dict[str, Any]], failures: "Sequence[NotDecided]"
+) -> None:
     from mmdg_lite.configuration import write_json, write_text
 
     if options.json is not None:
-        write_json(options.json, {"predictions": list(found)})
+        left_out = [failure.as_dict() for failure in failures]
+        write_json(options.json, {"predictions": list(found), "not_decided": left_out})
         print(options.json)
     if options.csv is not None:
         import pandas as pd
 
         from mmdg_lite.results.table_text import csv
 
-        rows = [row for entry in found for row in entry.get("frames", [entry])]
-        frame = pd.json_normalize(
-            [row | {"notes": "; ".join(n["text"] for n in row["notes"])} for row in rows], sep="_"
-        )
-        write_text(options.csv, csv(frame))
+        rows = [_row(row) for entry in found for row in entry.get("frames", [entry])]
+        rows += [{"id": failure.id, "not_decided": failure.reason} for failure in failures]
+        write_text(options.csv, csv(pd.json_normalize(rows, sep="_")))
         print(options.csv)
+
+
+def _row(entry: dict[str, Any]) -> dict[str, Any]:
+    """A decision as a row of the CSV file: notes as one text, and every column of the box also where there is none."""
+    box = entry["crop"] or dict.fromkeys(("top", "left", "height", "width", "margin"))
+    return entry | {"notes": "; ".join(note["text"] for note in entry["notes"]), "crop": box, "not_decided": None}
 
 
 def _draw(figures: Sequence[Path], found: "Sequence[Prediction]") -> None:

@@ -33,6 +33,10 @@ class Note:
     modality: Modality | None  # None: the whole sample
     text: str
 
+    def as_dict(self) -> dict[str, str | None]:
+        """Plain values for JSON."""
+        return {"kind": self.kind, "modality": self.modality.value if self.modality else None, "text": self.text}
+
 
 def picture_notes(images: Mapping[Modality, Images], statistics: PictureStatistics | None) -> list[Note]:
     """What is unusual about pictures C x H x W of the model's input size."""

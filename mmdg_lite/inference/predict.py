@@ -56,14 +56,23 @@ class Prediction:
         """Plain values for JSON; pictures and maps are left out."""
         plain = {name: getattr(self, name) for name in ("id", "decision", "score", "threshold", "threshold_source")}
         plain["score"] = self.score if np.isfinite(self.score) else None
-        notes = [
-            {"kind": note.kind, "modality": note.modality.value if note.modality else None, "text": note.text}
-            for note in self.notes
-        ]
+        notes = [note.as_dict() for note in self.notes]
         of_modalities = {"modality_scores": dict(self.modality_scores), "certainty": dict(self.certainty)}
         box = None if self.box is None else asdict(self.box) | {"margin": self.margin}
         rest = {"notes": notes, "crop": box, "milliseconds": self.milliseconds, "model": self.model}
         return plain | of_modalities | rest
+
+
+@dataclass(frozen=True)
+class NotDecided:
+    """A sample, or a frame of a clip, that could not be read."""
+
+    id: str
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,6 +49,49 @@ def test_a_table_with_a_bad_line_decides_the_others(face, tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["0000.png", "0001.png"]
 
 
+def test_what_was_not_decided_is_in_the_files(face, tmp_path):
+    (tmp_path / "t.csv").write_text("id,rgb\na,face.png\nb,gone.png\n")
+    out = tmp_path / "out.json", tmp_path / "out.csv"
+    for _ in range(2):  # former results are known with and without decisions
+        assert run("predict", "--table", tmp_path / "t.csv", "--json", out[0], "--csv", out[1]) == 1
+        written = json.loads(out[0].read_text())
+        (left_out,) = written["not_decided"]
+        assert left_out["id"] == "b" and left_out["reason"].endswith("gone.png: no such rgb picture")
+        rows = pd.read_csv(out[1]).set_index("id")
+        assert list(rows["decision"].isna()) == [False, True]
+        assert pd.isna(rows.loc["a", "not_decided"]) and rows.loc["b", "not_decided"] == left_out["reason"]
+    (tmp_path / "t.csv").write_text("id,rgb\nb,gone.png\nc,gone.png\n")
+    for _ in range(2):
+        assert run("predict", "--table", tmp_path / "t.csv", "--csv", out[1]) == 1
+        assert list(pd.read_csv(out[1])["id"]) == ["b", "c"]
+
+
+def test_a_bad_frame_costs_one_frame(face, tmp_path, capsys):
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    for number in range(3):
+        (clip / f"{number}.png").write_bytes(face.read_bytes() if number != 1 else b"no picture")
+    out = tmp_path / "out.json", tmp_path / "out.csv"
+    assert run("predict", "--video", "--rgb", clip, "--json", out[0], "--csv", out[1]) == 1
+    printed = capsys.readouterr()
+    assert "note: 1 of 3 frames could not be read and were left out; the first:" in printed.out
+    assert "#00001: not decided:" in printed.err
+    written = json.loads(out[0].read_text())
+    assert len(written["predictions"][0]["frames"]) == 2 and len(written["not_decided"]) == 1
+    assert pd.read_csv(out[1])["not_decided"].notna().sum() == 1
+    for path in clip.iterdir():
+        path.write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="clip: no frame can be read: .*0.png"):
+        run("predict", "--video", "--rgb", clip)
+
+
+def test_the_ending_of_a_figure_is_checked_first(face, tmp_path, capsys):
+    for name in ("x", "f.xyz"):
+        with pytest.raises(ValueError, match="the ending says the format: .png, .svg, .pdf"):
+            run("predict", "--rgb", face, "--figure", tmp_path / name)
+    assert capsys.readouterr().out == ""
+
+
 def test_contradictions_are_refused(face, tmp_path):
     with pytest.raises(ValueError, match="one of the three"):
         run("predict")
