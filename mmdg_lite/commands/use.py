@@ -163,7 +163,11 @@ def _samples(options: argparse.Namespace) -> "list[Sample]":
     if options.table is not None:
         return samples_of_table(options.table)
     if options.folder is not None:
-        return samples_of_folder(options.folder)
+        left_out: list[str] = []
+        samples = samples_of_folder(options.folder, left_out=left_out)
+        for text in left_out:
+            print(f"Note: {options.folder}: left out: {text}.")
+        return samples
     paths = {m: path for m in MODALITIES if (path := getattr(options, m.value)) is not None}
     return [Sample(str(next(iter(paths.values()))), paths)]
 
