@@ -224,8 +224,8 @@ def _run_clip(options: argparse.Namespace, judge: "Judge") -> int:
     )
     for frame, mean in zip(clip.frames, clip.smoothed, strict=True):
         print(f"{frame.id}: {frame.decision}, score {frame.score:.3f}, mean of up to {clip.window} frames {mean:.3f}")
-    notes = [note.text for part in (clip, *clip.frames) for note in part.notes if note.text != judge.caution]
-    for text in dict.fromkeys(notes):
+    notes = [*clip.notes, *(note for frame in clip.frames for note in frame.notes)]
+    for text in dict.fromkeys(note.text for note in notes if note.text != judge.caution):
         print(f"  note: {text}")
     print(f"clip: {clip.decision}, score {clip.score:.3f}, the mean over {len(clip.frames)} frames")
     _write(options, [clip.as_dict()], clip.not_decided)
@@ -239,9 +239,7 @@ def _report(failures: "Sequence[NotDecided]") -> int:
     return 1 if failures else 0
 
 
-def _write(
-    options: argparse.Namespace, found: Sequence[dict[str, Any]], failures: "Sequence[NotDecided]"
-) -> None:
+def _write(options: argparse.Namespace, found: Sequence[dict[str, Any]], failures: "Sequence[NotDecided]") -> None:
     from mmdg_lite.configuration import write_json, write_text
 
     if options.json is not None:

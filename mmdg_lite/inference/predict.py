@@ -155,9 +155,7 @@ def prepare(pictures: Pictures, judge: Judge, *, name: str, crop: bool = False, 
     notes += picture_notes(small, judge.statistics)
     if judge.caution:
         notes.append(Note("model", None, judge.caution))
-    return Prepared(
-        id=name, images=small, notes=tuple(notes), box=box, margin=None if box is None else margin
-    )
+    return Prepared(id=name, images=small, notes=tuple(notes), box=box, margin=None if box is None else margin)
 
 
 def judge_prepared(samples: Iterable[Prepared], judge: Judge, *, batch_size: int = BATCH) -> Iterator[Prediction]:

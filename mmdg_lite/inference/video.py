@@ -131,9 +131,7 @@ def predict_clip(
     )
 
 
-def _together(
-    clips: Mapping[Modality, Path], notes: list[Note]
-) -> Iterator[tuple[int, dict[Modality, Source | None]]]:
+def _together(clips: Mapping[Modality, Path], notes: list[Note]) -> Iterator[tuple[int, dict[Modality, Source | None]]]:
     """Frames that belong together, with their numbers. What is missing is appended to `notes`."""
     for path in clips.values():
         if not path.exists():
@@ -168,9 +166,7 @@ def _by_number(
         yield number, {modality: numbered.get(number) for modality, numbered in frames.items()}
 
 
-def _by_order(
-    clips: Mapping[Modality, Path], notes: list[Note]
-) -> Iterator[tuple[int, dict[Modality, Source | None]]]:
+def _by_order(clips: Mapping[Modality, Path], notes: list[Note]) -> Iterator[tuple[int, dict[Modality, Source | None]]]:
     """Frames of video files, the first with the first, until the shortest ends; then the others are counted."""
     readers = {modality: iter(_frames(path, modality)) for modality, path in clips.items()}
     lengths: dict[Modality, int] = dict.fromkeys(clips, 0)
@@ -185,7 +181,8 @@ def _by_order(
         lengths[modality] += sum(1 for _ in readers[modality])
     if row:
         text = ", ".join(f"{modality.value} {length}" for modality, length in lengths.items())
-        notes.append(Note("clip", None, f"the clips have unequal numbers of frames ({text}); the shortest ends the clip"))
+        text = f"the clips have unequal numbers of frames ({text}); the shortest ends the clip"
+        notes.append(Note("clip", None, text))
 
 
 def _frames(path: Path, modality: Modality) -> Iterator[Source]:

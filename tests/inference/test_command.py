@@ -81,13 +81,13 @@ def test_a_bad_frame_costs_one_frame(face, tmp_path, capsys):
     assert pd.read_csv(out[1])["not_decided"].notna().sum() == 1
     for path in clip.iterdir():
         path.write_bytes(b"no picture")
-    with pytest.raises(ValueError, match="clip: no frame can be read: .*0.png"):
+    with pytest.raises(ValueError, match=r"clip: no frame can be read: .*0\.png"):
         run("predict", "--video", "--rgb", clip)
 
 
 def test_the_ending_of_a_figure_is_checked_first(face, tmp_path, capsys):
     for name in ("x", "f.xyz"):
-        with pytest.raises(ValueError, match="the ending says the format: .png, .svg, .pdf"):
+        with pytest.raises(ValueError, match=r"the ending says the format: \.png, \.svg, \.pdf"):
             run("predict", "--rgb", face, "--figure", tmp_path / name)
     assert capsys.readouterr().out == ""
 
@@ -128,7 +128,7 @@ def test_inputs_are_never_overwritten(face, tmp_path):
 
 
 def test_two_outputs_in_one_file_and_a_folder_of_inputs_are_refused(face, tmp_path):
-    with pytest.raises(ValueError, match="--csv .*x is what --json writes already"):
+    with pytest.raises(ValueError, match=r"--csv .*x is what --json writes already"):
         run("predict", "--rgb", face, "--json", tmp_path / "x", "--csv", tmp_path / "x")
     with pytest.raises(ValueError, match="is a folder: name a file"):
         run("predict", "--rgb", face, "--json", tmp_path)
@@ -162,7 +162,7 @@ def test_export_does_not_overwrite_its_model(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     (tmp_path / "other.onnx").write_bytes(b"")
     for model in (tmp_path, tmp_path / "model.safetensors"):
-        with pytest.raises(ValueError, match="--out .* which the command reads"):
+        with pytest.raises(ValueError, match=r"--out .* which the command reads"):
             run("export", model, "--out", tmp_path / "model.safetensors", "--force")
         with pytest.raises(FileExistsError, match=r"other\.onnx is there already"):
             run("export", model, "--out", tmp_path / "other.onnx")
