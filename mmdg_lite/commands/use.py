@@ -97,7 +97,7 @@ def run_predict(options: argparse.Namespace) -> int:
     shown = [_show(prediction, judge) for prediction in found]
     _write(options, [prediction.as_dict() for prediction in shown], failures)
     if options.figure is not None:
-        _draw(_figures(options.figure, len(samples), options.folder), shown)
+        _draw(_figures(options.figure, len(samples)), shown)
     return _report(failures)
 
 
@@ -121,13 +121,22 @@ def _check_outputs(options: argparse.Namespace, samples: "Sequence[Sample]") -> 
     for path in (options.rgb, options.depth, options.infrared) if options.video else ():
         if path is not None:
             inputs += [path, *(path.iterdir() if path.is_dir() else ())]
+    if options.folder is not None:
+        from mmdg_lite.inference.samples import pictures_of_folder
+
+        inputs += pictures_of_folder(options.folder)  # those that were left out, too
     outputs = {f"--{name}": [path] for name in ("json", "csv") if (path := getattr(options, name)) is not None}
     if options.figure is not None:
-        outputs["--figure"] = _figures(options.figure, len(samples), options.folder)
+        figures = _figures(options.figure, len(samples))
+        sources = {path.parent.resolve() for sample in samples for path in sample.paths.values()}
+        where = figures[0].parent
+        if options.folder is not None and where.resolve() in {*sources, options.folder.resolve()}:
+            raise ValueError(f"--figure: {where} is read as a folder of pictures: draw the figures elsewhere")
+        outputs["--figure"] = figures
     check_outputs(outputs, inputs, force=options.force)
 
 
-def _figures(figure: Path, count: int, folder: Path | None) -> list[Path]:
+def _figures(figure: Path, count: int) -> list[Path]:
     """The files that figures are written to: the one named, or numbered files in the folder named."""
     if count == 1:
         if figure.suffix.casefold() not in FIGURES:
@@ -135,8 +144,6 @@ def _figures(figure: Path, count: int, folder: Path | None) -> list[Path]:
         return [figure]
     if figure.exists() and not figure.is_dir():
         raise ValueError(f"--figure {figure} is a file; of {count} samples the figures go to a folder: name one")
-    if folder is not None and figure.resolve() == folder.resolve():
-        raise ValueError(f"--figure {figure} is the folder of the pictures: name another one")
     return [figure / f"{number:04d}.png" for number in range(count)]
 
 

@@ -89,6 +89,15 @@ def predict_clip(
     given = {modality: Path(source) for modality, source in sources.items() if source is not None}
     if not given:
         raise ValueError("at least one clip is needed: rgb, depth or infrared")
+    for path in given.values():
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such video file or folder of frames")
+        if path.suffix.casefold() in STILLS and not path.is_dir():
+            raise ValueError(
+                f"{path} is a single picture: give a video file or a folder of numbered frames, or leave out --video"
+            )
+        if not path.is_file() and not path.is_dir():
+            raise ValueError(f"{path} is a pipe or device: give a video file or a folder of numbered frames")
     name = str(next(iter(given.values())))
     film = given.get(Modality.DEPTH)
     film = film if film is not None and film.is_file() else None
@@ -133,13 +142,6 @@ def predict_clip(
 
 def _together(clips: Mapping[Modality, Path], notes: list[Note]) -> Iterator[tuple[int, dict[Modality, Source | None]]]:
     """Frames that belong together, with their numbers. What is missing is appended to `notes`."""
-    for path in clips.values():
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: no such video file or folder of frames")
-        if path.is_file() and path.suffix.casefold() in STILLS:
-            raise ValueError(
-                f"{path} is a single picture: give a video file or a folder of numbered frames, or leave out --video"
-            )
     if all(path.is_dir() for path in clips.values()):
         yield from _by_number(clips, notes)
     else:

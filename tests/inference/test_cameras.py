@@ -158,7 +158,7 @@ def test_clips_that_cannot_be_joined_are_refused(judge, tmp_path):
     with pytest.raises(ValueError, match=r"f0\.png is a single picture: give a video file or a folder"):
         predict_clip(folders["rgb"] / "f0.png", judge=judge)
     with pytest.raises(ValueError, match=r"f0\.png is a single picture"):
-        predict_clip(folders["rgb"], folders["rgb"] / "f0.png", judge=judge)
+        predict_clip(folders["rgb"], folders["rgb"] / "f0.png", judge=judge, decoding=Decoding(depth_range=(400, 900)))
     (folders["rgb"] / "g00.png").write_bytes((folders["rgb"] / "f0.png").read_bytes())
     with pytest.raises(ValueError, match=r"g00\.png and f0\.png have the same number"):
         predict_clip(folders["rgb"], judge=judge)

@@ -124,6 +124,10 @@ def test_inputs_are_never_overwritten(face, tmp_path):
                 run("predict", *words, *force)
     with pytest.raises(ValueError, match="which the command reads"):
         run("predict", "--rgb", tmp_path, "--video", "--json", face)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="which the command reads"):
+        run("predict", tmp_path / "run", "--rgb", face, "--json", tmp_path / "run" / "config.json", "--force")
     assert before == {path: path.read_bytes() for path in before}
 
 
@@ -133,8 +137,11 @@ def test_two_outputs_in_one_file_and_a_folder_of_inputs_are_refused(face, tmp_pa
     with pytest.raises(ValueError, match="is a folder: name a file"):
         run("predict", "--rgb", face, "--json", tmp_path)
     (tmp_path / "other.png").write_bytes(face.read_bytes())
-    with pytest.raises(ValueError, match="is the folder of the pictures"):
-        run("predict", "--folder", tmp_path, "--figure", tmp_path)
+    for folder in (tmp_path, tmp_path / "." / "one"):
+        (tmp_path / "one").mkdir(exist_ok=True)
+        (tmp_path / "one" / "rgb.png").write_bytes(face.read_bytes())
+        with pytest.raises(ValueError, match="is read as a folder of pictures: draw the figures elsewhere"):
+            run("predict", "--folder", folder, "--figure", folder if folder == tmp_path else folder / "new.png")
     with pytest.raises(ValueError, match=r"is a file; of 2 samples the figures go to a folder"):
         run("predict", "--folder", tmp_path, "--figure", face)
 
