@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdg_lite.commands.options import Commands, add_command, add_device_option, add_plugin_option, load_plugins
+from mmdg_lite.commands.outputs import check_outputs, model_files
 
 if TYPE_CHECKING:
     from mmdg_lite.inference.judge import Judge
     from mmdg_lite.inference.pictures import Decoding
-    from mmdg_lite.inference.predict import Prediction, Prepared
+    from mmdg_lite.inference.predict import NotDecided, Prediction, Prepared
     from mmdg_lite.inference.samples import Sample
 
 MODEL = "folder of a run, or its model.safetensors; without it the shipped model, which never saw a real face"
+FIGURES = (".png", ".svg", ".pdf")
+FORCE = "overwrite files that are there (former JSON and CSV results of predict are overwritten without it)"
 
 
 def add_predict(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -48,6 +51,7 @@ def add_predict(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row per sample, or per frame")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the decision; of many samples a folder")
+    parser.add_argument("--force", action="store_true", help=FORCE)
     add_device_option(parser)
     parser.add_argument("--batch-size", type=int, default=8, help="samples at a time")
     add_plugin_option(parser)
@@ -61,11 +65,12 @@ def add_export(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("model", nargs="?", type=Path, metavar="MODEL", help=MODEL)
     parser.add_argument("--format", choices=("onnx", "torch"), default="onnx", help="ONNX, or torch.export's .pt2")
     parser.add_argument("--out", type=Path, help="the file; without it model.onnx or model.pt2")
+    parser.add_argument("--force", action="store_true", help=FORCE)
     add_plugin_option(parser)
 
 
 def run_predict(options: argparse.Namespace) -> int:
-    """Decide, print, write. Returns 0, also for spoofs; 1 if a sample of several could not be read."""
+    """Decide, print, write. Returns 0, also for spoofs; 1 if a sample of several, or a frame, could not be read."""
     from mmdg_lite.inference.judge import open_judge
 
     sources = [options.rgb or options.depth or options.infrared, options.table, options.folder]
@@ -77,6 +82,9 @@ def run_predict(options: argparse.Namespace) -> int:
         raise ValueError("--figure draws single pictures; of a clip, give one frame without --video")
     if options.batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, got {options.batch_size}")
+    _margin(options), _decoding(options)  # contradictions are told before anything is computed
+    samples = [] if options.video else _samples(options)
+    _check_outputs(options, samples)
     load_plugins(options)
     judge = open_judge(options.model, threshold=options.threshold, device=options.device)
     print(f"{judge.name}: live from {judge.threshold:.3f}, {judge.threshold_source}")
@@ -84,16 +92,13 @@ def run_predict(options: argparse.Namespace) -> int:
         print(f"Note: {judge.caution}.")
     if options.video:
         return _run_clip(options, judge)
-    failures: list[str] = []
-    samples = _samples(options)
+    failures: list[NotDecided] = []
     found = _decisions(options, judge, samples, failures)
     shown = [_show(prediction, judge) for prediction in found]
-    _write(options, [prediction.as_dict() for prediction in shown])
+    _write(options, [prediction.as_dict() for prediction in shown], failures)
     if options.figure is not None:
-        _draw(options.figure, shown, many=len(samples) > 1)
-    for failure in failures:
-        print(failure, file=sys.stderr)
-    return 1 if failures else 0
+        _draw(_figures(options.figure, len(samples)), shown)
+    return _report(failures)
 
 
 def run_export(options: argparse.Namespace) -> int:
@@ -101,19 +106,51 @@ def run_export(options: argparse.Namespace) -> int:
     from mmdg_lite.inference.export import SUFFIXES, export
     from mmdg_lite.inference.judge import open_judge
 
+    out = options.out or Path("model").with_suffix(SUFFIXES[options.format])
+    check_outputs({"--out": [out]}, [*model_files(options.model), *options.plugin], force=options.force)
     load_plugins(options)
-    judge = open_judge(options.model, threshold=None)
-    print(export(judge, options.out or Path("model").with_suffix(SUFFIXES[options.format]), format=options.format))
+    print(export(open_judge(options.model, threshold=None), out, format=options.format))
     return 0
+
+
+def _check_outputs(options: argparse.Namespace, samples: "Sequence[Sample]") -> None:
+    """Refuse outputs that would overwrite an input, one another, or files that are there (see `check_outputs`)."""
+    inputs = [*model_files(options.model), *options.plugin]
+    inputs += [path for path in (options.table, options.folder) if path is not None]
+    inputs += [path for sample in samples for path in sample.paths.values()]
+    for path in (options.rgb, options.depth, options.infrared) if options.video else ():
+        if path is not None:
+            inputs += [path, *(path.iterdir() if path.is_dir() else ())]
+    if options.folder is not None:
+        from mmdg_lite.inference.samples import pictures_of_folder
+
+        inputs += pictures_of_folder(options.folder)  # those that were left out, too
+    outputs = {f"--{name}": [path] for name in ("json", "csv") if (path := getattr(options, name)) is not None}
+    if options.figure is not None:
+        figures = _figures(options.figure, len(samples))
+        sources = {path.parent.resolve() for sample in samples for path in sample.paths.values()}
+        where = figures[0].parent
+        if options.folder is not None and where.resolve() in {*sources, options.folder.resolve()}:
+            raise ValueError(f"--figure: {where} is read as a folder of pictures: draw the figures elsewhere")
+        outputs["--figure"] = figures
+    check_outputs(outputs, inputs, force=options.force)
+
+
+def _figures(figure: Path, count: int) -> list[Path]:
+    """The files that figures are written to: the one named, or numbered files in the folder named."""
+    if count == 1:
+        if figure.suffix.casefold() not in FIGURES:
+            raise ValueError(f"--figure {figure}: the ending says the format: {', '.join(FIGURES)}")
+        return [figure]
+    if figure.exists() and not figure.is_dir():
+        raise ValueError(f"--figure {figure} is a file; of {count} samples the figures go to a folder: name one")
+    return [figure / f"{number:04d}.png" for number in range(count)]
 
 
 def _decoding(options: argparse.Namespace) -> "Decoding":
     from mmdg_lite.inference.pictures import Decoding
 
     ranges = {name: getattr(options, name) for name in ("rgb_range", "depth_range", "infrared_range")}
-    for name, limits in ranges.items():
-        if limits is not None and limits[0] == limits[1]:
-            raise ValueError(f"--{name.replace('_', '-')} {limits[0]:g} {limits[1]:g}: name two values that differ")
     return Decoding(
         **{name: None if limits is None else (limits[0], limits[1]) for name, limits in ranges.items()},
         depth_holes=tuple(options.depth_holes),
@@ -121,11 +158,9 @@ def _decoding(options: argparse.Namespace) -> "Decoding":
 
 
 def _margin(options: argparse.Namespace) -> float:
-    from mmdg_lite.inference.crop import MARGIN
+    from mmdg_lite.inference.crop import MARGIN, checked_margin
 
-    if options.margin is not None and not 0 <= options.margin <= 2:
-        raise ValueError(f"--margin must lie between 0 and 2, got {options.margin:g}")
-    return MARGIN if options.margin is None else float(options.margin)
+    return checked_margin(MARGIN if options.margin is None else options.margin)
 
 
 def _samples(options: argparse.Namespace) -> "list[Sample]":
@@ -135,17 +170,21 @@ def _samples(options: argparse.Namespace) -> "list[Sample]":
     if options.table is not None:
         return samples_of_table(options.table)
     if options.folder is not None:
-        return samples_of_folder(options.folder)
+        left_out: list[str] = []
+        samples = samples_of_folder(options.folder, left_out=left_out)
+        for text in left_out:
+            print(f"Note: {options.folder}: left out: {text}.")
+        return samples
     paths = {m: path for m in MODALITIES if (path := getattr(options, m.value)) is not None}
     return [Sample(str(next(iter(paths.values()))), paths)]
 
 
 def _decisions(
-    options: argparse.Namespace, judge: "Judge", samples: "Sequence[Sample]", failures: list[str]
+    options: argparse.Namespace, judge: "Judge", samples: "Sequence[Sample]", failures: "list[NotDecided]"
 ) -> "Iterator[Prediction]":
     """Decisions about all samples that can be read; why the others cannot is appended to `failures`."""
     from mmdg_lite.inference.pictures import decode_pictures
-    from mmdg_lite.inference.predict import judge_prepared, prepare
+    from mmdg_lite.inference.predict import NotDecided, judge_prepared, prepare
 
     decoding, margin = _decoding(options), _margin(options)
 
@@ -156,7 +195,7 @@ def _decisions(
             except (OSError, ValueError) as error:
                 if len(samples) == 1:
                     raise
-                failures.append(f"{sample.id}: not decided: {error}")
+                failures.append(NotDecided(sample.id, str(error)))
                 continue
             yield prepare(pictures, judge, name=sample.id, crop=options.crop, margin=margin)
 
@@ -192,37 +231,49 @@ def _run_clip(options: argparse.Namespace, judge: "Judge") -> int:
     )
     for frame, mean in zip(clip.frames, clip.smoothed, strict=True):
         print(f"{frame.id}: {frame.decision}, score {frame.score:.3f}, mean of up to {clip.window} frames {mean:.3f}")
-    kinds = {note.text: note for frame in clip.frames for note in frame.notes if note.text != judge.caution}
-    for text in kinds:
+    notes = [*clip.notes, *(note for frame in clip.frames for note in frame.notes)]
+    for text in dict.fromkeys(note.text for note in notes if note.text != judge.caution):
         print(f"  note: {text}")
     print(f"clip: {clip.decision}, score {clip.score:.3f}, the mean over {len(clip.frames)} frames")
-    _write(options, [clip.as_dict()])
-    return 0
+    _write(options, [clip.as_dict()], clip.not_decided)
+    return _report(clip.not_decided)
 
 
-def _write(options: argparse.Namespace, found: Sequence[dict[str, Any]]) -> None:
+def _report(failures: "Sequence[NotDecided]") -> int:
+    """Print what was not decided, and give the exit status."""
+    for failure in failures:
+        print(f"{failure.id}: not decided: {failure.reason}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _write(options: argparse.Namespace, found: Sequence[dict[str, Any]], failures: "Sequence[NotDecided]") -> None:
     from mmdg_lite.configuration import write_json, write_text
 
     if options.json is not None:
-        write_json(options.json, {"predictions": list(found)})
+        left_out = [failure.as_dict() for failure in failures]
+        write_json(options.json, {"predictions": list(found), "not_decided": left_out})
         print(options.json)
     if options.csv is not None:
         import pandas as pd
 
         from mmdg_lite.results.table_text import csv
 
-        rows = [row for entry in found for row in entry.get("frames", [entry])]
-        frame = pd.json_normalize(
-            [row | {"notes": "; ".join(n["text"] for n in row["notes"])} for row in rows], sep="_"
-        )
-        write_text(options.csv, csv(frame))
+        rows = [_row(row) for entry in found for row in entry.get("frames", [entry])]
+        rows += [{"id": failure.id, "not_decided": failure.reason} for failure in failures]
+        write_text(options.csv, csv(pd.json_normalize(rows, sep="_")))
         print(options.csv)
 
 
-def _draw(figure: Path, found: "Sequence[Prediction]", *, many: bool) -> None:
-    """Draw each decision: into the file named, or into numbered files in the folder named."""
+def _row(entry: dict[str, Any]) -> dict[str, Any]:
+    """A decision as a row of the CSV file: notes as one text, and every column of the box also where there is none."""
+    box = entry["crop"] or dict.fromkeys(("top", "left", "height", "width", "margin"))
+    return entry | {"notes": "; ".join(note["text"] for note in entry["notes"]), "crop": box, "not_decided": None}
+
+
+def _draw(figures: Sequence[Path], found: "Sequence[Prediction]") -> None:
+    """Draw each decision."""
     from mmdg_lite.plots.decision import decision
     from mmdg_lite.plots.style import save
 
-    for number, prediction in enumerate(found):
-        print(save(decision(prediction), figure / f"{number:04d}.png" if many else figure))
+    for path, prediction in zip(figures, found, strict=False):  # samples that could not be read have no figure
+        print(save(decision(prediction), path))

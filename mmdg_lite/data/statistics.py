@@ -29,6 +29,8 @@ TAIL = 0.001
 MARGIN = 0.25
 WITHOUT_MARGIN = ("prominence",)
 """Features that differ so much between domains that a share of their spread would hide a reversed sign."""
+NEAREST_LIMIT = 1.0
+"""Least limit of the distance: pictures that are all alike, or a single one, would set it to 0."""
 LARGEST = 3000  # samples that are looked at, evenly spaced: more would not change the limits much
 
 
@@ -66,6 +68,8 @@ class ModalityStatistics:
     def __post_init__(self) -> None:
         if not set(self.low) == set(self.high) == set(FEATURES):
             raise ValueError(f"low and high must name {', '.join(FEATURES)}")
+        if not 0 < self.farthest < np.inf:
+            raise ValueError(f"farthest must be a finite number above 0, got {self.farthest}")
         if not self.domains or self.pictures < 1:
             raise ValueError("statistics need a domain and a picture at least")
 
@@ -147,7 +151,7 @@ def _of_modality(values: NDArray[np.float64], domains: Sequence[str]) -> Modalit
         low=dict(zip(FEATURES, (low - spread).tolist(), strict=True)),
         high=dict(zip(FEATURES, (high + spread).tolist(), strict=True)),
         domains=clouds,
-        farthest=float(high_d + MARGIN * (far - near)),
+        farthest=max(NEAREST_LIMIT, float(high_d + MARGIN * (far - near))),
     )
 
 

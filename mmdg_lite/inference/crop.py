@@ -4,7 +4,7 @@ The detector is scikit-image's cascade of local binary patterns for frontal face
 et al., "Face Detection Based on Multi-Block LBP Representation", ICB 2007).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,6 +17,9 @@ from mmdg_lite.modality import Modality
 
 MARGIN = 0.3
 """Share of the found face's side that is added on every side of it."""
+LARGEST_MARGIN = 2.0
+SAME_RATIO = 0.02
+"""Share by which the ratios of two pictures' sides may differ, as rounded sizes do, if they show the same view."""
 SMALLEST = 24
 """Pixels, side of the smallest face that the detector knows."""
 SMALLEST_SHARE = 0.1
@@ -59,6 +62,13 @@ def find_face(rgb: Pixels) -> Box | None:
     return Box(face["r"] / height, face["c"] / width, face["height"] / height, face["width"] / width)
 
 
+def checked_margin(margin: float) -> float:
+    """The margin. Raises `ValueError` for one below 0, above LARGEST_MARGIN, or NaN."""
+    if not 0 <= margin <= LARGEST_MARGIN:
+        raise ValueError(f"margin must lie between 0 and {LARGEST_MARGIN:g}, got {margin:g}")
+    return float(margin)
+
+
 def with_margin(face: Box, shape: tuple[int, ...], margin: float = MARGIN) -> Box:
     """A square box around a face in a picture of that shape, H x W..., enlarged by `margin` on every side.
 
@@ -69,6 +79,14 @@ def with_margin(face: Box, shape: tuple[int, ...], margin: float = MARGIN) -> Bo
     top = np.clip((face.top + face.height / 2) * rows - side / 2, 0, rows - side)
     left = np.clip((face.left + face.width / 2) * columns - side / 2, 0, columns - side)
     return Box(float(top / rows), float(left / columns), float(side / rows), float(side / columns))
+
+
+def show_one_view(shapes: Iterable[tuple[int, ...]]) -> bool:
+    """False for pictures H x W... whose sides' ratios differ too much for one field of view."""
+    sides = [shape[:2] for shape in shapes]
+    ratios = [height / width for height, width in sides]
+    one_pixel = 1 / min(min(pair) for pair in sides)
+    return max(ratios) / min(ratios) - 1 <= max(SAME_RATIO, one_pixel)
 
 
 def cut(images: Mapping[Modality, Pixels], box: Box) -> dict[Modality, Pixels]:

@@ -55,9 +55,11 @@ def open_judge(
 
     Raises:
         FileNotFoundError: there is no such folder or file, or the run kept no model.
-        CheckpointError, ConfigurationError, ValueError: its files are damaged or do not belong together, or the run has
-            no threshold and none is given.
+        CheckpointError, ConfigurationError, ValueError: its files are damaged or do not belong together, the run has no
+            threshold and none is given, or the one given is no number of 0..1, which scores are.
     """
+    if threshold is not None and not 0 <= threshold <= 1:  # true for NaN
+        raise ValueError(f"a threshold must lie between 0 and 1, as scores do, got {threshold:g}")
     if isinstance(model, Judge):
         return model if threshold is None else _at(model, threshold)
     if model is None:

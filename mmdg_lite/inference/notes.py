@@ -18,6 +18,9 @@ SMALL_FACE = 0.3
 """Share of the picture's shorter side below which a face is called small."""
 READY_CROP = 1.5
 """A picture of at most so many times the model's input is taken for a ready crop, in which no face is looked for."""
+MOST_HOLES = 0.985
+"""Share of holes above which a depth picture shows hardly anything. Replays of one source reach it, but not 1 % of the
+sources' validation pictures."""
 WIDEST = 1.4
 """Ratio of a picture's sides from which squeezing it into a square is noted."""
 
@@ -26,9 +29,13 @@ WIDEST = 1.4
 class Note:
     """One finding about a sample's pictures."""
 
-    kind: str  # constant, values, bgr, inverted, saturated, sensor, face, shape, file or model
+    kind: str  # constant, holes, values, bgr, inverted, saturated, sensor, face, shape, registration, file, clip, model
     modality: Modality | None  # None: the whole sample
     text: str
+
+    def as_dict(self) -> dict[str, str | None]:
+        """Plain values for JSON."""
+        return {"kind": self.kind, "modality": self.modality.value if self.modality else None, "text": self.text}
 
 
 def picture_notes(images: Mapping[Modality, Images], statistics: PictureStatistics | None) -> list[Note]:
@@ -38,7 +45,11 @@ def picture_notes(images: Mapping[Modality, Images], statistics: PictureStatisti
         if image.min() == image.max():
             text = f"the {modality.value} picture is {int(image.min())} everywhere: the sensor saw nothing"
             notes.append(Note("constant", modality, text))
-        elif statistics is not None and modality.value in statistics.modalities:
+            continue
+        if modality is Modality.DEPTH and (holes := float((image == 0).mean())) > MOST_HOLES:
+            text = f"depth: {holes:.1%} of the picture are holes, so it says hardly anything"
+            notes.append(Note("holes", modality, text))
+        if statistics is not None and modality.value in statistics.modalities:
             notes += _compared(image, modality, statistics.modalities[modality.value])
     if statistics is None:
         text = "the model has no record of the pictures that it was trained on, so none was compared with them"
@@ -84,13 +95,20 @@ def _compared(image: Images, modality: Modality, training: ModalityStatistics) -
     return notes
 
 
-def shape_note(modality: Modality, shape: tuple[int, ...]) -> list[Note]:
-    """A note for a picture, H x W..., that is far from square: models take squares."""
+def shape_note(modality: Modality, shape: tuple[int, ...], *, cropped: bool) -> list[Note]:
+    """A note for a picture, H x W..., that is far from square: models take squares. `cropped`: it was to be cut."""
     ratio = max(shape[:2]) / min(shape[:2])
     if ratio < WIDEST:
         return []
-    text = f"{modality.value}: {shape[1]} x {shape[0]} pixels are squeezed into a square: cut the face out (--crop)"
-    return [Note("shape", modality, text)]
+    text = f"{modality.value}: {shape[1]} x {shape[0]} pixels are squeezed into a square"
+    return [Note("shape", modality, text if cropped else f"{text}: cut the face out (--crop)")]
+
+
+def registration_note(shapes: Mapping[Modality, tuple[int, ...]], *, cropped: bool) -> Note:
+    """A note for pictures H x W... of unlike ratios, which cannot show the same field of view."""
+    sizes = ", ".join(f"{modality.value} {shape[1]} x {shape[0]}" for modality, shape in shapes.items())
+    text = f"{sizes} pixels: sides of unlike ratios cannot show the same view; register the pictures"
+    return Note("registration", None, f"{text}; nothing was cut out" if cropped else text)
 
 
 def is_ready_crop(shape: tuple[int, ...], size: int) -> bool:

@@ -21,6 +21,13 @@ NAMES = {
 }
 """What people call the modalities in names of columns, folders and files; small and capital letters are the same."""
 
+_MODALITY = f"(?P<modality>{'|'.join(NAMES)})"
+BEHIND = re.compile(rf"((?P<sample>.+)[-_. ])?{_MODALITY}", re.IGNORECASE)
+IN_FRONT = re.compile(rf"{_MODALITY}([-_. ]|(?=[0-9]))(?P<sample>.+)", re.IGNORECASE)
+"""Names of files that say the modality: `a_rgb`, or `rgb` alone; `rgb_a`, `rgb1`."""
+OTHER_PICTURES = (".bmp", ".gif", ".webp", ".heic", ".heif", ".avif")
+"""Endings of pictures that are not read."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -57,26 +64,50 @@ def samples_of_table(path: str | Path) -> list[Sample]:
     return found
 
 
-def samples_of_folder(folder: str | Path) -> list[Sample]:
+def samples_of_folder(folder: str | Path, *, left_out: list[str] | None = None) -> list[Sample]:
     """The samples of a folder, sorted by name.
 
-    If it has folders named rgb, depth or infrared, files of one name in them are one sample. Otherwise files that end
-    in -rgb, -depth or -infrared (or with _) and start alike are one; and every other picture is an RGB picture.
-    Hidden files are left out. Raises `ValueError` if there is no picture, or two for one modality of a sample,
-    `FileNotFoundError` if there is no such folder.
+    If it has folders named rgb, depth or infrared, files of one name in them are one sample. Otherwise files are one
+    sample if their names are alike but for the modality behind (`a-rgb.png`, `a-depth.png`; also with _, a point or a
+    space) or in front (`rgb_a.png`, `depth1.png`); `rgb.png` and `depth.png` are one sample named as the folder; and
+    every other picture is an RGB picture. Hidden files are left out.
+
+    Args:
+        folder: of the pictures.
+        left_out: what else is there and was not taken is appended to it, a sentence each.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: there is no picture in it, or two for one modality of a sample.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
-    inner = [(path, NAMES[name]) for path in sorted(folder.iterdir()) if (name := path.name.casefold()) in NAMES]
-    files = [(path.stem, m, path) for part, m in inner if part.is_dir() for path in pictures_of_folder(part)]
+    parts = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    inner = [(path, NAMES[name]) for path in parts if (name := path.name.casefold()) in NAMES]
+    files = [(path.stem, m, path) for part, m in inner for path in pictures_of_folder(part)]
+    beside = pictures_of_folder(folder)
+    if files and beside and left_out is not None:
+        left_out.append(_counted(beside, f"beside the {_listed([path for path, _ in inner])}"))
     if not files:
-        files = [(*_split(path.stem), path) for path in pictures_of_folder(folder)]
+        whole = folder.resolve().name
+        files = [(name or whole, m, path) for path in beside for name, m in [_split(path.stem)]]
     groups: dict[str, dict[Modality, Path]] = {}
     for name, modality, path in files:
         other = groups.setdefault(name, {}).setdefault(modality, path)
         if other != path:
             raise ValueError(f"{path}: {other.name} is the {modality.value} picture of {name!r} already; rename one")
+    if left_out is not None:
+        taken = {path.parent for _, _, path in files}
+        known = {path for path, _ in inner}
+        for path in parts:
+            if path not in taken:
+                why = "in which there is no picture" if path in known else "which names no modality"
+                left_out.append(f"the folder {path.name}, {why}")
+        for place in sorted(taken):
+            others = [path for path in place.iterdir() if path.suffix.casefold() in OTHER_PICTURES]
+            if others:
+                left_out.append(_counted(sorted(others), f"of other formats than {', '.join(PICTURES)}"))
     if not groups:
         raise ValueError(f"{folder}: no picture ({', '.join(PICTURES)}) here, nor in rgb/, depth/ or infrared/")
     return [Sample(name, {m: groups[name][m] for m in MODALITIES if m in groups[name]}) for name in sorted(groups)]
@@ -99,6 +130,17 @@ def _path(table: Path, line: int, text: str) -> Path:
 
 
 def _split(stem: str) -> tuple[str, Modality]:
-    start, _, end = stem.replace("-", "_").rpartition("_")
-    modality = NAMES.get(end.casefold()) if start else None
-    return (stem, Modality.RGB) if modality is None else (stem[: len(start)], modality)
+    """The sample's name, empty for a modality's name alone, and the modality: behind, in front, or else RGB."""
+    for pattern in (BEHIND, IN_FRONT):
+        if match := pattern.fullmatch(stem):
+            return match["sample"] or "", NAMES[match["modality"].casefold()]
+    return stem, Modality.RGB
+
+
+def _counted(paths: list[Path], where: str) -> str:
+    count = "1 picture" if len(paths) == 1 else f"{len(paths)} pictures"
+    return f"{count} {where}, such as {paths[0].name}"
+
+
+def _listed(folders: list[Path]) -> str:
+    return ("folder " if len(folders) == 1 else "folders ") + ", ".join(path.name for path in folders)

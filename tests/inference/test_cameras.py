@@ -111,6 +111,62 @@ def test_video_files_are_read_frame_by_frame_and_depth_says_its_8_bits(play, jud
         predict_clip(film, judge=judge)
 
 
+def test_video_files_of_unequal_lengths_are_noted(judge, tmp_path, monkeypatch):
+    from mmdg_lite.inference import video
+
+    wall = {"rgb": np.full((64, 64, 3), 90, np.uint8), "infrared": np.full((64, 64), 90, np.uint8)}
+    lengths = {"rgb": 2, "infrared": 5}
+    monkeypatch.setattr(video, "_video_frames", lambda _, m: iter([wall[m.value]] * lengths[m.value]))
+    paths = {name: tmp_path / f"{name}.mp4" for name in wall}
+    for path in paths.values():
+        path.touch()
+    clip = predict_clip(**paths, judge=judge)
+    assert len(clip.frames) == 2
+    (note,) = clip.notes
+    assert "unequal numbers of frames (rgb 2, infrared 5); the shortest ends the clip" in note.text
+    lengths["infrared"] = 2
+    assert predict_clip(**paths, judge=judge).notes == ()
+
+
+def test_frames_of_folders_are_joined_by_their_numbers(judge, tmp_path):
+    faces = render("W", 4, 3, species=["live", "print", "live", "print"])
+    folders = {"rgb": tmp_path / "rgb", "infrared": tmp_path / "infrared"}
+    for folder in folders.values():
+        folder.mkdir()
+    for number in range(4):
+        Image.fromarray(faces.rgb[number].transpose(1, 2, 0)).save(folders["rgb"] / f"f{number}.png")
+        if number != 1:
+            Image.fromarray(faces.infrared[number, 0]).save(folders["infrared"] / f"ir_{number:04d}.png")
+    clip = predict_clip(**folders, judge=judge)
+    for number, frame in enumerate(clip.frames):
+        infrared = None if number == 1 else faces.infrared[number, 0]
+        wanted = predict(faces.rgb[number].transpose(1, 2, 0), infrared=infrared, model=judge)
+        assert frame.id.endswith(f"#{number:05d}") and frame.score == pytest.approx(wanted.score, abs=1e-6)
+    assert [note.text for note in clip.notes] == [
+        "1 of 4 frames have no infrared picture of their number: that modality is missing there"
+    ]
+    assert clip.as_dict()["notes"][0]["kind"] == "clip"
+
+
+def test_clips_that_cannot_be_joined_are_refused(judge, tmp_path):
+    folders = {"rgb": tmp_path / "rgb", "infrared": tmp_path / "infrared"}
+    for number, folder in enumerate(folders.values()):
+        folder.mkdir()
+        Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(folder / f"f{number}.png")
+    with pytest.raises(ValueError, match="no two frames have the same number"):
+        predict_clip(**folders, judge=judge)
+    with pytest.raises(ValueError, match=r"f0\.png is a single picture: give a video file or a folder"):
+        predict_clip(folders["rgb"] / "f0.png", judge=judge)
+    with pytest.raises(ValueError, match=r"f0\.png is a single picture"):
+        predict_clip(folders["rgb"], folders["rgb"] / "f0.png", judge=judge, decoding=Decoding(depth_range=(400, 900)))
+    (folders["rgb"] / "g00.png").write_bytes((folders["rgb"] / "f0.png").read_bytes())
+    with pytest.raises(ValueError, match=r"g00\.png and f0\.png have the same number"):
+        predict_clip(folders["rgb"], judge=judge)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty: the folder has no picture"):
+        predict_clip(folders["infrared"], tmp_path / "empty", judge=judge)
+
+
 def test_numbered_frames_of_depth_keep_16_bits(judge, tmp_path):
     grey = render("W", 1, 3, species=["live"]).depth[0, 0]
     millimetres = np.where(grey == 0, 0, 1000 - 2 * grey.astype(int)).astype(np.uint16)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmdg_lite.configuration import ConfigurationError, read_json, to_dict
-from mmdg_lite.data.dataset import ArrayDataset, ConcatDataset
+from mmdg_lite.data.dataset import ArrayDataset, ConcatDataset, Subset
 from mmdg_lite.data.statistics import FEATURES, PictureStatistics, features, picture_statistics
 from mmdg_lite.data.synthetic import benchmark_split
 from mmdg_lite.inference.notes import picture_notes
@@ -114,6 +114,26 @@ def test_saturated_constant_and_foreign_pictures_are_noted(samples, statistics):
     assert "values" in dark
 
 
+def test_depth_of_hardly_anything_is_noted(samples, statistics):
+    empty = samples.depth[:20].copy()
+    empty[...] = 0
+    empty[..., 30, :32] = np.arange(101, 133)
+    assert share("holes", samples, statistics, Modality.DEPTH, empty) == 1
+    assert share("holes", samples, statistics, Modality.INFRARED, empty) == 0
+    (alone, _) = picture_notes({Modality.DEPTH: empty[0]}, None)
+    assert alone.kind == "holes" and "99.2% of the picture are holes" in alone.text
+
+
+def test_one_picture_has_statistics_too(samples):
+    """A limit of 0 would divide the distance of every other picture by 0."""
+    from mmdg_lite.data.statistics import NEAREST_LIMIT
+
+    one = picture_statistics(Subset(ArrayDataset(samples), [0]))
+    assert one.modalities["rgb"].farthest == NEAREST_LIMIT
+    kinds = {note.kind for note in picture_notes({Modality.RGB: samples.rgb[-1]}, one)}
+    assert "sensor" in kinds
+
+
 def test_features_by_hand():
     """A picture of 8 x 8: the centre is 2 x 2 pixels, the ring around it 4 x 4 without these."""
     picture = np.full((1, 1, 8, 8), 10, dtype=np.uint8)
@@ -150,6 +170,7 @@ def test_statistics_survive_their_file_and_leave_out_what_nobody_has(samples):
     [
         (lambda rgb: rgb["low"].pop("mean"), "low and high must name"),
         (lambda rgb: rgb["domains"].clear(), "a domain and a picture"),
+        (lambda rgb: rgb.update(farthest=0.0), "farthest must be a finite number above 0"),
         (lambda rgb: rgb["domains"]["C"]["mean"].pop(), "must be of 7 features"),
         (lambda rgb: rgb["domains"]["C"]["inverse"][3].append(0.0), "must be of 7 features"),
     ],

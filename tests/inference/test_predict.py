@@ -1,6 +1,7 @@
 """Decisions about pictures: the same in any batch, at the threshold, with missing modalities; what is noted; clips."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -215,3 +216,63 @@ def test_a_plugin_s_model_decides_too(tmp_path, request):
     found = predict(np.full((64, 64, 3), 90, np.uint8), model=judge)
     assert found.certainty_maps is None and 0 <= found.score <= 1
     assert decision(found).subfigs
+
+
+@pytest.mark.parametrize("limits", [(np.nan, 900), (0.4, np.inf), (5, 5), "ab", (1,), 3, ("1", "2")])
+@pytest.mark.parametrize("name", ["rgb_range", "depth_range", "infrared_range"])
+def test_ranges_without_a_meaning_are_refused(name, limits):
+    with pytest.raises(ValueError, match=rf"{name} \(--.*-range\) must be two finite numbers that differ"):
+        Decoding(**{name: limits})
+
+
+def test_other_options_without_a_meaning_are_refused(judge, faces):
+    for holes in (65535, "65535", ("65535",)):
+        with pytest.raises(ValueError, match="depth_holes must be a tuple of numbers"):
+            Decoding(depth_holes=holes)
+    for margin in (-5.0, -0.5, np.nan, np.inf):
+        with pytest.raises(ValueError, match="margin must lie between 0 and 2"):
+            predict(arrays(faces, 0)["rgb"], model=judge, crop=True, margin=margin)
+    for threshold in (np.nan, 57, -1):
+        for model in (None, judge):
+            with pytest.raises(ValueError, match="a threshold must lie between 0 and 1"):
+                open_judge(model, threshold=threshold)
+
+
+def test_pictures_of_pillow_and_what_is_no_picture(judge, faces):
+    rgb = arrays(faces, 0)["rgb"]
+    wanted = predict(rgb, model=judge)
+    for picture in (Image.fromarray(rgb), Image.fromarray(rgb).convert("RGBA")):
+        found = predict(picture, model=judge)
+        assert found.score == pytest.approx(wanted.score, **SAME) and found.id == "array"
+    depth = Image.fromarray(arrays(faces, 0)["depth"])
+    assert predict(depth=depth, model=judge).score == pytest.approx(predict(depth=np.asarray(depth)).score, **SAME)
+    assert 0 <= predict(Image.fromarray(rgb).quantize(16), model=judge).score <= 1
+    for wrong in (rgb.tolist(), torch.from_numpy(rgb), 5):
+        with pytest.raises(TypeError, match="rgb: give a file's name, a NumPy array or a picture of Pillow, not"):
+            predict(wrong, model=judge)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_folders_and_pipes_are_no_pictures(judge, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path, what in ((tmp_path, "a folder"), (tmp_path / "pipe.png", "a pipe or device")):
+        with pytest.raises(PictureError, match=f"{path} is {what}, not a regular file"):
+            predict(path, model=judge)
+
+
+def test_pictures_of_unlike_ratios_are_noted_and_left_whole(judge):
+    astronaut = skimage.data.astronaut()
+    depth = np.full((576, 640), 90, np.uint8)
+    depth[100:400] = 150
+    for crop in (False, True):
+        found = predict(astronaut[:360], depth, model=judge, crop=crop)
+        (note,) = [note for note in found.notes if note.kind == "registration"]
+        assert "rgb 512 x 360, depth 640 x 576 pixels: sides of unlike ratios" in note.text
+        assert note.text.endswith("; nothing was cut out") == crop
+        assert found.box is None and found.as_dict()["crop"] is None
+        assert [("(--crop)" in n.text) for n in found.notes if n.kind == "shape"] == [not crop]
+    same = predict(astronaut, np.full((255, 256), 90, np.uint8), model=judge, crop=True, margin=0.5)
+    assert not [note for note in same.notes if note.kind == "registration"]
+    box = same.as_dict()["crop"]
+    assert set(box) == {"top", "left", "height", "width", "margin"} and box["margin"] == 0.5
+    assert 0 < box["height"] < 1

@@ -77,3 +77,41 @@ def test_two_pictures_of_one_name_are_refused(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(ValueError, match=r"a\.png: a\.jpg is the rgb picture of 'a' already; rename one"):
         samples_of_folder(tmp_path)
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def test_names_of_modalities_alone_and_in_front(tmp_path):
+    (only,) = samples_of_folder(touch(tmp_path / "anna", "rgb.png", "Depth.png", "infrared.png"))
+    assert only.id == "anna" and len(only.paths) == 3
+    folder = touch(tmp_path / "b", "rgb_a.png", "depth_a.png", "IR-a.png", "rgb1.png", "depth1.png", "c.ir.png")
+    found = {sample.id: set(sample.paths) for sample in samples_of_folder(folder)}
+    both = {Modality.RGB, Modality.DEPTH}
+    assert found == {"a": both | {Modality.INFRARED}, "1": both, "c": {Modality.INFRARED}}
+    words = touch(tmp_path / "c", "irene.png", "rgbish_a.png", "depths.png")
+    assert all(set(sample.paths) == {Modality.RGB} for sample in samples_of_folder(words))
+
+
+def test_what_a_folder_has_beside_its_samples_is_told(tmp_path):
+    def left_out(folder):
+        found = []
+        samples_of_folder(folder, left_out=found)
+        return found
+
+    inner = touch(tmp_path / "a", "rgb/1.png", "depth/1.png", "thermal/1.png", "x.png", "y.png", ".git/z.png")
+    assert left_out(inner) == [
+        "2 pictures beside the folders depth, rgb, such as x.png",
+        "the folder thermal, which names no modality",
+    ]
+    assert left_out(touch(tmp_path / "b", "a.png", "b.bmp", "sub/c.png")) == [
+        "the folder sub, which names no modality",
+        "1 picture of other formats than .png, .jpg, .jpeg, .tif, .tiff, such as b.bmp",
+    ]
+    assert left_out(touch(tmp_path / "c", "a.png", "notes.txt")) == []
+    (tmp_path / "d" / "rgb").mkdir(parents=True)
+    assert left_out(touch(tmp_path / "d", "a.png")) == ["the folder rgb, in which there is no picture"]
