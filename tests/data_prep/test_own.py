@@ -199,10 +199,32 @@ def test_a_species_with_a_word_for_live_is_never_an_attack_in_silence(species, t
         read_table(table(*LINES, f"test,{species},d,4.png,,"))
 
 
-def test_numbers_are_no_species_and_other_words_are(table):
-    with pytest.raises(ListError, match="line 5: the species '1' is a number: write live, or the kind of attack"):
-        read_table(table(*LINES, "test,1,d,4.png,,"))
-    names = ("print_person1", "realistic_mask", "replay", "olive_mask", "deliverable", "3d_mask")
+@pytest.mark.parametrize("species", ["lebendig", "Lebend", "liv"])
+def test_words_for_live_of_other_languages_are_no_attacks(species, table):
+    with pytest.raises(ListError, match=f"line 5: the species '{species}' would be an attack: write live"):
+        read_table(table(*LINES, f"test,{species},d,4.png,,"))
+
+
+@pytest.mark.parametrize(
+    "species",
+    ["none", "No", "nan", "NA", "null", "normal", "negative", "ok", "no_attack", "NonSpoof", "nonspoof", "not_spoof",
+     "not-a-spoof", "antispoof", "unattacked", "non-PA", "no_fake_1", "L", "R", "_", "-"],
+)  # fmt: skip
+def test_a_species_that_denies_an_attack_is_none(species, table):
+    with pytest.raises(ListError, match=f"line 5: the species '{species}' names no kind of attack, .* live .bona fide"):
+        read_table(table(*LINES, f"test,{species},d,4.png,,"))
+
+
+@pytest.mark.parametrize("species", ["1", "0", "-1", "1.0", "+1", "1e3", "inf", "1_0"])
+def test_numbers_are_no_species(species, table):
+    message = f"line 5: the species '{re.escape(species)}' is a number: write live, or the kind of attack"
+    with pytest.raises(ListError, match=message):
+        read_table(table(*LINES, f"test,{species},d,4.png,,"))
+
+
+def test_other_words_are_species(table):
+    names = ("print_person1", "realistic_mask", "replay", "olive_mask", "deliverable", "3d_mask", "3d", "A07",
+             "notebook", "paper_mask", "obj_replay", "unpatterned_cloth")  # fmt: skip
     rows = read_table(table(*LINES, *(f"test,{name},d,{name}.png,," for name in names)))["test"]
     assert [row.species for row in rows[1:]] == list(names)
 
