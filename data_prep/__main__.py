@@ -13,6 +13,7 @@ from data_prep.conversion import convert
 from data_prep.leave_one_out import FRAMES, read_leave_one_out
 from data_prep.own import Own, check_name
 from data_prep.padisi import Padisi
+from data_prep.report import Report
 from data_prep.sources import Source, SourceError
 from data_prep.synthetic import SEED, SIZES, synthetic
 from data_prep.table import read_table
@@ -20,6 +21,7 @@ from data_prep.verify import domain_folders, verify
 from data_prep.wmca import Wmca
 from data_prep.worker import OutputError, Settings
 from mmdg_lite.data.real.decode import OPTIONS
+from mmdg_lite.data.real.files import printable
 from mmdg_lite.data.real.lists import LETTERS, SPLITS, ListError, list_path, read_list
 from mmdg_lite.modality import MODALITIES, Modality
 
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted: what was converted is safe, run the same command again to go on", file=sys.stderr)
         return 130
     except EXPECTED as error:
-        print(f"data_prep {options.command}: {error}", file=sys.stderr)
+        print(f"data_prep {options.command}: {printable(str(error))}", file=sys.stderr)
         return 1
 
 
@@ -64,8 +66,16 @@ def _convert(options: argparse.Namespace) -> int:
         out=options.out / letter, size=options.size, format=options.format, keep_missing=options.keep_missing
     )
     report = convert(source, lists, settings, workers=options.workers, drop_repeated=options.drop_repeated, more=more)
+    return _told(report, settings.out, f"--data-root {options.out}")
+
+
+def _told(report: Report, out: Path, training: str) -> int:
+    """Print how a conversion ended; its exit status."""
     print(report.text())
-    print(f"written to {settings.out}; train with --data-root {options.out}")
+    if report.empty:
+        print(f"nothing was converted: {printable(str(out))} holds the report alone; mend what was skipped, run again")
+    else:
+        print(f"written to {printable(str(out))}; train with {training}")
     return 0 if report.complete else 1
 
 
@@ -85,9 +95,7 @@ def _own(options: argparse.Namespace) -> int:
     more["depth_holes"] = " ".join(f"{value:.12g}" for value in sorted(options.depth_holes))
     rows = read_table(options.table, source=options.source)
     report = convert(source, rows, settings, workers=options.workers, more=more)
-    print(report.text())
-    print(f"written to {settings.out}; train with --data-root {options.out} --protocol own")
-    return 0 if report.complete else 1
+    return _told(report, settings.out, f"--data-root {options.out} --protocol own")
 
 
 def _synthetic(options: argparse.Namespace) -> int:

@@ -36,7 +36,8 @@ def read_triplet(source: Path, row: ListRow) -> Reading:
     reading = Reading()
     for modality, relative in zip(MODALITIES, row.paths, strict=True):
         try:
-            reading.images[modality] = read_image(below(source, relative), modality, reading.notes)
+            path = reading.files[modality] = below(source, relative)
+            reading.images[modality] = read_image(path, modality, reading.notes)
         except ModalityProblem as problem:
             reading.problems[modality] = str(problem)
     return reading

@@ -54,10 +54,12 @@ class Own:
         for modality, relative in zip(MODALITIES, row.paths, strict=True):
             if relative:
                 try:
-                    reading.images[modality] = self._image(self._file(relative, modality), modality, reading)
+                    path = reading.files[modality] = self._file(relative, modality)
+                    reading.images[modality] = self._image(path, modality, reading)
                 except (ModalityProblem, PictureError) as problem:
                     reading.problems[modality] = str(problem)
-        refuse_constant(reading, f"{self.source / row.clip}")
+        limits = {m: given for m in MODALITIES if (given := self.limits(m)) is not None}
+        refuse_constant(reading, f"{self.source / row.clip}", limits=limits)
         return reading
 
     def _file(self, relative: str, modality: Modality) -> Path:

@@ -118,7 +118,8 @@ def _check(path: Path, shape: tuple[int, ...], column_major: bool, dtype: np.dty
     form = "(frames, channels, H, W) with 5 channels or more"
     if len(shape) != 4 or shape[0] < 1 or shape[1] < _USED or min(shape[2:]) < 1:
         raise SampleProblem(f"{path}: expected the shape {form}, found {shape}; {RESTORE}")
-    if shape[1] > MOST_CHANNELS or (shape[3] == _DOCUMENTED and shape[1] != _DOCUMENTED):
+    square_last = shape[1] == shape[2] != shape[3]
+    if shape[1] > MOST_CHANNELS or square_last or (shape[3] == _DOCUMENTED and shape[1] != _DOCUMENTED):
         raise SampleProblem(f"{path}: expected the shape {form}, found {shape}: are the channels last? Move them")
     if column_major:
         raise SampleProblem(f"{path}: `data` is stored column by column; save it again in C order")

@@ -8,6 +8,7 @@ from typing import Any
 
 from data_prep.journal import Converted
 from data_prep.worker import Failure
+from mmdg_lite.data.real.files import printable
 from mmdg_lite.data.real.lists import PUBLISHED_COUNTS, ListRow, check_splits, dataset_name
 from mmdg_lite.modality import MODALITIES
 
@@ -42,9 +43,14 @@ class Report:
     ranges: dict[str, dict[str, float]]  # modality -> mean shares beside the given range, and a range that holds most
 
     @property
+    def empty(self) -> bool:
+        """True if no sample is converted."""
+        return not any(sum(counts.converted) for counts in self.counts.values())
+
+    @property
     def complete(self) -> bool:
-        """True if every listed sample was converted."""
-        return not self.failures
+        """True if there were samples, and every one of them was converted."""
+        return not self.failures and not self.empty
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -73,7 +79,7 @@ class Report:
         ):
             if items:
                 lines.append(f"{title} ({len(items)}):")
-                lines.extend(f"  {item}" for item in items[:SHOWN])
+                lines.extend(f"  {printable(item)}" for item in items[:SHOWN])
                 if len(items) > SHOWN:
                     lines.append(f"  ... and {len(items) - SHOWN} more in {REPORT}")
         for split, found in self.species.items():

@@ -1,12 +1,12 @@
 """What the four converters share: what a reading is, which problems there are, and how files are reached safely."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mmdg_lite.data.real.decode import Pixels, Shares, read_colour, read_depth, read_infrared
+from mmdg_lite.data.real.decode import Limits, Pixels, Shares, read_colour, read_depth, read_infrared
 from mmdg_lite.data.real.formats import PictureError
 from mmdg_lite.data.real.lists import ListRow
 from mmdg_lite.modality import MODALITIES, Modality
@@ -34,6 +34,7 @@ class Reading:
     problems: dict[Modality, str] = field(default_factory=dict)  # why a modality is not among the images
     notes: list[str] = field(default_factory=list)  # what was done that the user should know
     shares: dict[Modality, Shares] = field(default_factory=dict)  # where values lie beside the range that was given
+    files: dict[Modality, Path] = field(default_factory=dict)  # what each image was read from, where each has its own
 
 
 class Source(Protocol):
@@ -96,13 +97,30 @@ def read_image(path: Path, modality: Modality, notes: list[str]) -> Pixels:
         raise ModalityProblem(str(error)) from error
 
 
-def refuse_constant(reading: Reading, where: str) -> None:
-    """Turn modalities whose image is one single value into problems: a sensor that saw nothing."""
+def refuse_constant(reading: Reading, where: str, *, limits: Mapping[Modality, Limits] | None = None) -> None:
+    """Turn modalities whose image is one single value into problems: a sensor that saw nothing, or a wrong range.
+
+    Args:
+        reading: what was read.
+        where: the file and frame, for modalities without a file of their own.
+        limits: the ranges that were given, by modality.
+    """
     for modality in MODALITIES:
         image = reading.images.get(modality)
-        if image is not None and image.min() == image.max():
-            del reading.images[modality]
-            reading.problems[modality] = (
-                f"{where}: the {modality.value} image is {int(image.flat[0])} everywhere: the sensor saw nothing; "
-                "restore the frame, or leave this modality out"
-            )
+        if image is None or image.min() != image.max():
+            continue
+        del reading.images[modality]
+        file, value = reading.files.get(modality, where), int(image.flat[0])
+        found = f"{file}: the {modality.value} image is {value} everywhere"
+        given, shares = (limits or {}).get(modality), reading.shares.get(modality)
+        blank = "the sensor saw nothing; restore the frame, or leave this modality out"
+        if given is not None and (shares is None or not shares.inside):
+            option = f"--{modality.value}-range {given[0]:g} {given[1]:g}"
+            if shares is not None:
+                blank = (
+                    f"all its values lie outside, most of them from {shares.low:.6g} to {shares.high:.6g}; correct it"
+                )
+            else:
+                blank = f"do all values of the file lie outside of it? Correct it; if not, {blank}"
+            found += f" with {option}"
+        reading.problems[modality] = f"{found}: {blank}"

@@ -1,5 +1,6 @@
 """The table of one's own pictures: a CSV file with a line per sample, as people and spreadsheets write it."""
 
+import math
 import os
 import re
 from collections import defaultdict
@@ -18,9 +19,13 @@ COLUMNS = ("split", "species", "subject", *(modality.value for modality in MODAL
 
 LIVE_WORDS = {"live", "living", "alive", "liveness", "bonafide", "bona", "real", "genuine", "authentic", "legitimate"}
 """Words, in small letters: a species that holds one of them is never counted as an attack."""
-LIVE_NAMES = {"true", "yes", "positive", "person", "human", "face", "client", "echt", "lebend", "vivo", "vivant"}
+LIVE_NAMES = {"true", "yes", "positive", "person", "human", "face", "client", "echt", "liv", "vivo", "vivant"}
 """Words that are live as a whole name, and may be part of an attack's (print_person1)."""
+NO_ATTACKS = {"none", "no", "na", "nan", "null", "nil", "normal", "negative", "neg", "ok", "okay", "false", "clean"}
+"""Words that name no kind of attack, and often mean that there is none."""
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_DENIED_ATTACK = re.compile(r"(no|non|not|anti|un|without|never)(an?)?(attack|spoof|fake|pa(i|d|s)?$)")
+_LIVE_BEGINS = ("live", "bonafide", "genuine", "lebend")
 
 
 def read_table(path: str | Path, *, source: str | Path | None = None) -> dict[str, list[ListRow]]:
@@ -105,8 +110,13 @@ def _fault(values: Mapping[str, str]) -> str | None:
         return f"the species is empty: write {LIVE}, or the kind of attack"
     if species != LIVE and says_live(species):
         return f"the species {species!r} would be an attack: write {LIVE}, or name the attack without that word"
-    if species.isdigit():
+    if _is_number(species):
         return f"the species {species!r} is a number: write {LIVE}, or the kind of attack"
+    if names_no_attack(species):
+        return (
+            f"the species {species!r} names no kind of attack, and would be one: write {LIVE} for a live (bona fide) "
+            "face, or the attack's species, such as print or replay"
+        )
     for name, text in (("species", species), ("subject", subject)):
         if text and not is_plain_name(text):
             return f"the {name} {text[:60]!r} is not a plain name: write it with {NAME_CHARACTERS} only"
@@ -116,9 +126,26 @@ def _fault(values: Mapping[str, str]) -> str | None:
 def says_live(species: str) -> bool:
     """A species that is, holds or begins with a word for live."""
     words = {word.casefold() for word in _WORD.findall(species)}
-    together = re.sub(r"[\W_\d]", "", species.casefold())
-    begins = together.startswith(("live", "bonafide", "genuine"))
-    return begins or bool(words & LIVE_WORDS) or together in LIVE_WORDS | LIVE_NAMES
+    together = _letters(species)
+    return together.startswith(_LIVE_BEGINS) or bool(words & LIVE_WORDS) or together in LIVE_WORDS | LIVE_NAMES
+
+
+def names_no_attack(species: str) -> bool:
+    """A species that denies an attack, or is a single letter: nobody can tell what it means."""
+    together, signs = _letters(species), re.sub(r"[\W_]", "", species)
+    return len(signs) <= 1 or together in NO_ATTACKS or _DENIED_ATTACK.match(together) is not None
+
+
+def _letters(species: str) -> str:
+    """The letters alone, in small ones."""
+    return re.sub(r"[\W_\d]", "", species.casefold())
+
+
+def _is_number(species: str) -> bool:
+    """True for what reads as a number, such as -1, 1.0 or 1e3; nan is a word here."""
+    with suppress(ValueError):
+        return not math.isnan(float(species))
+    return False
 
 
 def _row(line: int, values: Mapping[str, str]) -> ListRow:

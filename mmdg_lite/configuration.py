@@ -108,8 +108,11 @@ def write_json(path: str | Path, values: Any) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file so that a reader sees the old content or the new, never half of it."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write a text file so that a reader sees the old content or the new, never half of it.
+
+    Bytes of a file's name that are no text are written as escapes, such as \\udcff.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -165,6 +168,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ConfigurationError(f"{where}: expected {hint.__name__}, got {value!r}")
+    if hint is float and not math.isfinite(value):
+        raise ConfigurationError(f"{where}: expected a finite number, got {value!r}")
     return value
 
 

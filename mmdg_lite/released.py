@@ -64,11 +64,15 @@ NESTED = ("state_dict", "model_state_dict", "model", "module", "weights")
 def parameters(content: Mapping[Any, Any]) -> dict[str, "Tensor"]:
     """The parameters in what a checkpoint holds: at its top, or below the keys that training code puts them under.
 
-    Raises `ValueError` if there are none, or several (a student and a teacher, say) and none under a key of NESTED.
+    Raises `TypeError` for what is no dictionary; `ValueError` if there are no parameters, or several sets of them (a
+    student and a teacher, say) and none under a key of NESTED.
     """
     from torch import Tensor
 
+    _check_mapping(content)
     if content and all(isinstance(value, Tensor) for value in content.values()):
+        if not all(isinstance(key, str) for key in content):
+            raise ValueError("its tensors are numbered, where names of parameters are needed")
         return dict(content)
     inner = {}
     for key, value in content.items():
@@ -81,6 +85,15 @@ def parameters(content: Mapping[Any, Any]) -> dict[str, "Tensor"]:
     if not inner:
         raise ValueError("it holds no dictionary of tensors")
     return inner[preferred if preferred is not None else next(iter(inner))]
+
+
+def _check_mapping(content: object) -> None:
+    """Raise `TypeError` that says what is taken unless this is a dictionary."""
+    if not isinstance(content, Mapping):
+        raise TypeError(
+            "a dictionary of names and tensors is taken, such as model.state_dict() or what torch.load(path, "
+            f"weights_only=True) gives; got {type(content).__name__}"
+        )
 
 
 def unwrapped(state: Mapping[str, "Tensor"], *, own: Collection[str] = ()) -> dict[str, "Tensor"]:
@@ -116,7 +129,9 @@ def convert_adapter_state_dict(state: Mapping[str, "Tensor"]) -> dict[str, "Tens
 
     Raises:
         KeyError: a name that no released adapter has.
+        TypeError: no dictionary.
     """
+    _check_mapping(state)
     return {_adapter_name(name): value for name, value in unwrapped(state).items()}
 
 
@@ -130,6 +145,7 @@ def convert_state_dict(state: Mapping[str, Any]) -> dict[str, "Tensor"]:
     Raises:
         KeyError: a name that the released model does not have.
         ValueError: no parameters, or two sets of them.
+        TypeError: no dictionary.
     """
     converted = {}
     for name, value in unwrapped(parameters(state), own=_OWN_PARTS).items():

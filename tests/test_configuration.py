@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import stat
 from pathlib import Path
@@ -19,7 +20,9 @@ from mmdg_lite.configuration import (
     to_dict,
     write_bytes,
     write_json,
+    write_text,
 )
+from mmdg_lite.models.config import ModelConfig, PeerConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,3 +187,19 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, number: str) ->
     path.write_text(f'{{"x": [{number}]}}')
     with pytest.raises(ConfigurationError, match=rf"values\.json: not valid JSON .*{number} is no finite number"):
         read_values(path)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_settings_of_a_model_are_finite(value):
+    with pytest.raises(ConfigurationError, match=r"model\.rate: expected a finite number"):
+        from_dict(ModelConfig, {"source_domains": ["C"], "rate": value}, where="model")
+    with pytest.raises(ValueError, match=r"model\.rate must be a finite number"):
+        ModelConfig(("C",), rate=value)
+    with pytest.raises(ValueError, match=r"peer\.focus must be a finite number"):
+        PeerConfig(focus=value)
+
+
+def test_names_of_files_that_are_no_text_can_be_written(tmp_path):
+    name = os.fsdecode(b"bad\xff.png")
+    write_text(tmp_path / "a.csv", f"id\n{name}\n")
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "id\nbad\\udcff.png\n"

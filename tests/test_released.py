@@ -148,3 +148,15 @@ def test_wrapped_parts_inside_a_model() -> None:
     adapter.load_state_dict(convert_adapter_state_dict(saved))
     with pytest.raises(ValueError, match="1 parameters stand there twice"):
         unwrapped({"head.weight": torch.ones(1), "module.head.weight": torch.ones(1)})
+
+
+@pytest.mark.parametrize("given", [[1], None, "model.pt", torch.zeros(2)])
+@pytest.mark.parametrize("convert", [convert_state_dict, convert_adapter_state_dict])
+def test_what_is_no_dictionary_is_told_what_is_taken(convert, given) -> None:
+    with pytest.raises(TypeError, match=rf"a dictionary of names and tensors is taken.*got {type(given).__name__}"):
+        convert(given)
+
+
+def test_tensors_without_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="its tensors are numbered, where names of parameters are needed"):
+        convert_state_dict({0: torch.zeros(2)})

@@ -5,6 +5,7 @@ in a checkpoint and neither the batch nor the worker that a sample falls into ca
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -54,10 +55,10 @@ class Augmentation:
         for name in ("flip", "modality_dropout", "spoilt"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"augmentation: {name} is a probability, got {getattr(self, name)}")
-        if self.offset < 0:
-            raise ValueError(f"augmentation: offset must not be negative, got {self.offset}")
-        if not 0.0 < self.gamma[0] <= self.gamma[1]:
-            raise ValueError(f"augmentation: gamma is a range of positive exponents, got {self.gamma}")
+        if not 0 <= self.offset < math.inf:
+            raise ValueError(f"augmentation: offset must be finite and not negative, got {self.offset}")
+        if not 0.0 < self.gamma[0] <= self.gamma[1] < math.inf:
+            raise ValueError(f"augmentation: gamma is a range of positive finite exponents, got {self.gamma}")
 
     def jitters(self, modality: Modality) -> bool:
         """True if offset and gamma apply to this modality."""
@@ -81,8 +82,8 @@ class Draw:
 
 
 def sample_keys(ids: Sequence[str]) -> NDArray[np.uint64]:
-    """A 64-bit key per sample id, the same on every machine and in every run."""
-    digests = (hashlib.blake2b(name.encode("utf-8"), digest_size=8).digest() for name in ids)
+    """A 64-bit key per sample id, the same on every machine and in every run; names of files may hold any bytes."""
+    digests = (hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in ids)
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 

@@ -7,11 +7,12 @@ the other activation weights are silently worse, so the activation follows the w
 
 import copy
 import json
+import re
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import open_clip
@@ -51,6 +52,9 @@ TINY = "tiny"
 CONTEXT_LENGTH = 77
 RANDOM = "random"
 REBUILD = "rebuild it with `python -m mmdg_lite pretrain-clip`"
+
+_HUGGING_FACE = re.compile(r"(^|\.)(vision_model|text_model)\.|pre_layrnorm|encoder\.layers\.\d+\.self_attn")
+"""Parts of parameters' names by which files of the library transformers are known."""
 
 TINY_CHECKPOINT = ASSETS / "tiny_clip.safetensors"
 
@@ -96,11 +100,13 @@ def load_clip(
         seed: of the random weights.
 
     Raises:
-        ValueError: no such configuration, or not a plain vision and text transformer.
+        ValueError: no such configuration or activation, or not a plain vision and text transformer.
         FileNotFoundError: no file at `checkpoint`.
         CheckpointError: (a ValueError) the file is damaged or belongs to another model.
         ConnectionError: OpenAI's weights could not be fetched.
     """
+    if activation is not None and activation not in get_args(Activation):
+        raise ValueError(f"unknown activation {activation!r}: choose {' or '.join(get_args(Activation))}, or None")
     config = clip_config(name)
     if checkpoint == RANDOM:
         clip = _build(_with(config, activation), seed)
@@ -238,6 +244,12 @@ def _likely_activation(name: str, state: dict[str, Tensor], path: str | Path) ->
 def _fill(clip: CLIP, state: dict[str, Tensor], path: str | Path, name: str) -> CLIP:
     wanted = clip.state_dict()
     missing, foreign = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
+    if any(map(_HUGGING_FACE.search, foreign)):
+        raise CheckpointError(
+            f"{path} has Hugging Face's names ({next(filter(_HUGGING_FACE.search, foreign))}), where open_clip's are "
+            "expected (visual.transformer.resblocks.0...): files of the library transformers are not read; fetch the "
+            "same CLIP in open_clip's form, open_clip_model.safetensors or open_clip_pytorch_model.bin"
+        )
     if missing or foreign:
         raise CheckpointError(
             f"{path} does not hold the weights of CLIP {name!r}: {_list('missing', missing)}, "
@@ -249,7 +261,12 @@ def _fill(clip: CLIP, state: dict[str, Tensor], path: str | Path, name: str) -> 
                 f"{path} does not fit CLIP {name!r}: {key} has shape {tuple(value.shape)} instead of "
                 f"{tuple(wanted[key].shape)}; choose the model that the file belongs to"
             )
-        if not torch.isfinite(value).all():
+        if not value.is_floating_point():
+            raise CheckpointError(
+                f"{path} holds {key} as {str(value.dtype).removeprefix('torch.')}, where floating-point numbers are "
+                "needed: save the weights as they were trained, not rounded or quantised"
+            )
+        if not torch.isfinite(value.float()).all():
             raise CheckpointError(f"{path} holds values that are not finite in {key}: fetch or rebuild it")
     clip.load_state_dict(state)
     return clip

@@ -6,6 +6,8 @@ the compact form leaves these out and fills them from a seed, bit for bit as the
 
 import hashlib
 import json
+import re
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,6 +108,37 @@ def foreign_content(path: str | Path) -> str | None:
     return stand_in(head) or next((what for magic, what in _MAGIC if head.startswith(magic)), None)
 
 
+def _other_content(path: Path) -> str | None:
+    """What an archive or a text is, with the cure, if it is of a kind that people take for a file of weights."""
+    with open(path, "rb") as file:
+        text = file.read(2**16)
+    if text.lstrip()[:1] == b"{" and b"\0" not in text:
+        if b'"weight_map"' in text:
+            return "an index of weights in several files, not the weights: save the model as one file"
+        return "a text of JSON, not weights: name the file of weights beside it"
+    if not zipfile.is_zipfile(path):
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError, OSError):
+        return None  # torch says what is wrong with it
+    if names and all(name.endswith(".npy") for name in names):
+        return "an archive of NumPy arrays (npz); weights of a PyTorch model are needed: save model.state_dict()"
+    if any(name.endswith(("/models/model.json", "serialized_exported_program.json")) for name in names):
+        return "an exported program (torch.export), not weights: name the file that it was exported from"
+    return None
+
+
+def _unpickling(error: Exception) -> str:
+    """Why torch reads no file that holds more than tensors, with the cure."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if not found:
+        return f"{type(error).__name__} while reading it"
+    kind = "NumPy values" if found[1].startswith("numpy.") else "Python objects"
+    return f"it holds {kind} ({found[1]}), which are not read, as they could run code; save model.state_dict()"
+
+
 def is_safetensors(path: str | Path) -> bool:
     """True if a file starts as safetensors files do, whatever it is called: eight bytes of length, then JSON."""
     with open(path, "rb") as file:
@@ -137,6 +170,8 @@ def read_clip(path: str | Path) -> Weights:
             f"trust where it comes from, convert it once: python -m mmdg_lite convert-clip {path} clip.safetensors, "
             "and name the new file instead"
         )
+    if what := _other_content(path):
+        raise CheckpointError(f"{path} is {what}")
     activation: Activation | None = None
     try:
         if is_safetensors(path):
@@ -152,9 +187,12 @@ def read_clip(path: str | Path) -> Weights:
         raise CheckpointError(f"{path} cannot be read as CLIP weights ({reason}): copy or fetch it again") from error
     except Exception as error:  # torch's unpickler raises pickle.UnpicklingError for anything but tensors
         raise CheckpointError(
-            f"{path} is not a file of weights (safetensors, or a PyTorch file of tensors alone): "
-            f"{type(error).__name__} while reading it"
+            f"{path} is not a file of weights (safetensors, or a PyTorch file of tensors alone): {_unpickling(error)}"
         ) from error
+    for name, value in state.items():
+        if value.is_meta or value.is_quantized or value.layout is not torch.strided:
+            what = "without values (on the device meta)" if value.is_meta else f"as {value.layout}, {value.dtype}"
+            raise CheckpointError(f"{path} holds {name} {what}: save it as a dense tensor with its values")
     activation = activation or _activation_beside(path)
     if ROWS not in state:
         return Weights(state, activation)
@@ -231,7 +269,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    with open(path, "rb") as file:  # given a name, torch would go by its ending
+    with open(path, "rb") as file, warnings.catch_warnings():  # given a name, torch would go by its ending
+        warnings.simplefilter("ignore")  # torch about sparse tensors, which are refused
         content = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(content, dict):
         raise ValueError("it holds no dictionary of tensors")

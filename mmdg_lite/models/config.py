@@ -16,6 +16,13 @@ from mmdg_lite.registry import (
 from mmdg_lite.released import faults
 
 
+def _check_finite(config: object, where: str) -> None:
+    """Raise `ValueError` naming a setting that is infinite or no number."""
+    for name, value in vars(config).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{where}.{name} must be a finite number, got {value}")
+
+
 @dataclass(frozen=True)
 class PeerConfig:
     """Settings of the peers, with their papers' values as defaults unless stated otherwise."""
@@ -33,6 +40,7 @@ class PeerConfig:
     modality_dropout: float = 0.3  # Flex-Modal: of depth and of infrared in training; ours, as in protocol P5
 
     def __post_init__(self) -> None:
+        _check_finite(self, "peer")
         if self.temperature <= 0:
             raise ValueError(f"peer.temperature must be above 0, got {self.temperature}")
         for name in ("triplet_weight", "margin", "adversary_weight", "contrast_weight", "focus"):
@@ -90,6 +98,7 @@ class ModelConfig:
     seed: int = 0  # of the initialisation
 
     def __post_init__(self) -> None:
+        _check_finite(self, "model")
         check_name(ARCHITECTURES, self.architecture, what="architecture")
         faults(self.released)
         if self.architecture == "mmdg" and self.normalisation != "clip":

@@ -59,9 +59,10 @@ class FlexModal(Peer):
 def cross_attended(maps: Tensor, present: Tensor) -> Tensor:
     """F of maps B x 3 x D x P and presence B x 3: B x D x P."""
     first = first_of(present)  # B x 1
-    base = maps[torch.arange(len(maps), device=maps.device), first[:, 0]]  # B x D x P
+    leading = first == _places(present)  # B x 3
+    base = torch.where(leading[..., None, None], maps, 0).sum(dim=1)  # B x D x P
     looked = (maps @ base[:, None].mT).softmax(dim=-1) @ base[:, None]  # B x 3 x D x P
-    others = present & (first != _places(present))  # B x 3
+    others = present & ~leading  # B x 3
     return base + torch.where(others[..., None, None], looked, 0).sum(dim=1)
 
 

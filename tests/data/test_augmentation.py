@@ -1,5 +1,8 @@
 """Augmentation: a pure function of seed, epoch and sample; flips, jitter and dropout do what they say."""
 
+import math
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -153,4 +156,15 @@ def test_depth_and_infrared_are_dropped_together_and_rgb_never():
 )
 def test_impossible_settings_are_refused_by_name(wrong, name):
     with pytest.raises(ValueError, match=name):
+        Augmentation(**wrong)
+
+
+def test_names_of_files_that_are_no_text_have_keys_of_their_own():
+    names = [os.fsdecode(name) for name in (b"bad\xff.png", b"bad\xfe.png", b"bad.png")]
+    assert len(set(sample_keys([*names, "\ud800"]).tolist())) == 4
+
+
+@pytest.mark.parametrize("wrong", [{"offset": math.inf}, {"offset": math.nan}, {"gamma": (0.5, math.inf)}])
+def test_settings_that_are_not_finite_are_refused(wrong):
+    with pytest.raises(ValueError, match="finite"):
         Augmentation(**wrong)

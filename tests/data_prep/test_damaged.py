@@ -1,6 +1,7 @@
 """One damaged file costs one sample: whatever its reader raises is that sample's problem, with the file's name."""
 
 import json
+import re
 import tracemalloc
 import zipfile
 
@@ -12,6 +13,7 @@ from data_prep.__main__ import main
 from data_prep.casia_surf import CasiaSurf
 from data_prep.miniatures import miniature
 from data_prep.padisi import Padisi
+from data_prep.sources import SampleProblem
 from data_prep.verify import domain_folders
 from data_prep.wmca import TREES
 from mmdg_lite.data.real.lists import list_path, read_list
@@ -81,10 +83,11 @@ def test_a_damaged_npz_costs_its_sample(tmp_path, name):
     assert report["failures"][0].startswith(f"train, line 3: {source / row.paths[0]}: ")
 
 
-def test_channels_that_come_last_are_named(tmp_path):
-    np.savez(tmp_path / "a.npz", data=np.random.default_rng(0).random((1, 32, 30, 22)))
+@pytest.mark.parametrize("form", [(1, 32, 30, 22), (1, 32, 32, 5), (1, 60, 60, 6)])
+def test_channels_that_come_last_are_named(tmp_path, form):
+    np.savez(tmp_path / "a.npz", data=np.random.default_rng(0).random(form))
     (tmp_path / "P-train.txt").write_text("a.npz\t1\n")
-    with pytest.raises(Exception, match=r"found \(1, 32, 30, 22\): are the channels last"):
+    with pytest.raises(SampleProblem, match=rf"a\.npz: .*found {re.escape(str(form))}: are the channels last"):
         Padisi.open(tmp_path).read(read_list(tmp_path / "P-train.txt", "P")[0])
 
 

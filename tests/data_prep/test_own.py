@@ -199,10 +199,32 @@ def test_a_species_with_a_word_for_live_is_never_an_attack_in_silence(species, t
         read_table(table(*LINES, f"test,{species},d,4.png,,"))
 
 
-def test_numbers_are_no_species_and_other_words_are(table):
-    with pytest.raises(ListError, match="line 5: the species '1' is a number: write live, or the kind of attack"):
-        read_table(table(*LINES, "test,1,d,4.png,,"))
-    names = ("print_person1", "realistic_mask", "replay", "olive_mask", "deliverable", "3d_mask")
+@pytest.mark.parametrize("species", ["lebendig", "Lebend", "liv"])
+def test_words_for_live_of_other_languages_are_no_attacks(species, table):
+    with pytest.raises(ListError, match=f"line 5: the species '{species}' would be an attack: write live"):
+        read_table(table(*LINES, f"test,{species},d,4.png,,"))
+
+
+@pytest.mark.parametrize(
+    "species",
+    ["none", "No", "nan", "NA", "null", "normal", "negative", "ok", "no_attack", "NonSpoof", "nonspoof", "not_spoof",
+     "not-a-spoof", "antispoof", "unattacked", "non-PA", "no_fake_1", "L", "R", "_", "-"],
+)  # fmt: skip
+def test_a_species_that_denies_an_attack_is_none(species, table):
+    with pytest.raises(ListError, match=f"line 5: the species '{species}' names no kind of attack, .* live .bona fide"):
+        read_table(table(*LINES, f"test,{species},d,4.png,,"))
+
+
+@pytest.mark.parametrize("species", ["1", "0", "-1", "1.0", "+1", "1e3", "inf", "1_0"])
+def test_numbers_are_no_species(species, table):
+    message = f"line 5: the species '{re.escape(species)}' is a number: write live, or the kind of attack"
+    with pytest.raises(ListError, match=message):
+        read_table(table(*LINES, f"test,{species},d,4.png,,"))
+
+
+def test_other_words_are_species(table):
+    names = ("print_person1", "realistic_mask", "replay", "olive_mask", "deliverable", "3d_mask", "3d", "A07",
+             "notebook", "paper_mask", "obj_replay", "unpatterned_cloth")  # fmt: skip
     rows = read_table(table(*LINES, *(f"test,{name},d,{name}.png,," for name in names)))["test"]
     assert [row.species for row in rows[1:]] == list(names)
 
@@ -400,3 +422,42 @@ def test_depth_is_stored_without_loss_whatever_the_format(table, tmp_path, rng, 
     assert convert(tmp_path, table(*LINES), "--depth-range", "300", "900", "--format", "jpg") == 0
     row = read_manifest(tmp_path / "data" / "kiosk")[0]
     assert (row.rgb[-4:], row.depth[-4:], row.infrared[-4:]) == (".jpg", ".png", ".jpg")
+
+
+@pytest.mark.parametrize(
+    "limits, value, words",
+    [
+        ((0, 500), None, r"2i\.png: the infrared image is 255 everywhere with --infrared-range 0 500: all its values"),
+        ((0, 500), 0, r"2i\.png: the infrared image is 0 everywhere: the sensor saw nothing"),
+    ],
+)
+def test_a_blank_picture_is_named_itself_and_a_range_that_makes_it_blank(limits, value, words, table, tmp_path, rng):
+    pictures(tmp_path / "faces", rng)
+    bits_12 = rng.integers(900, 4096, (20, 24)) if value is None else np.full((20, 24), value)
+    Image.fromarray(bits_12.astype(np.uint16)).save(tmp_path / "faces" / "2i.png")
+    source = Own(source=tmp_path / "faces", domain="kiosk", depth_range=(300, 900), infrared_range=limits)
+    reading = source.read(read_table(table(*LINES))["val"][0])
+    assert set(reading.problems) == {Modality.INFRARED} and re.search(words, reading.problems[Modality.INFRARED])
+
+
+def test_a_colour_range_that_saturates_is_named(table, tmp_path, rng):
+    pictures(tmp_path / "faces", rng)
+    source = Own(source=tmp_path / "faces", domain="kiosk", depth_range=(300, 900), rgb_range=(-2, -1))
+    problem = source.read(read_table(table(*LINES))["val"][0]).problems[Modality.RGB]
+    assert "2.png: the rgb image is 255 everywhere with --rgb-range -2 -1: do all values" in problem
+
+
+def test_nothing_converted_is_said_and_no_success(table, tmp_path, rng, capsys):
+    pictures(tmp_path / "faces", rng)
+    for path in (tmp_path / "faces").iterdir():
+        path.unlink()
+    assert convert(tmp_path, table(*LINES)) == 1
+    said = capsys.readouterr().out
+    assert "nothing was converted" in said and "train with" not in said
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(table, tmp_path, rng, capsys):
+    pictures(tmp_path / "faces", rng)
+    assert convert(tmp_path, table(*LINES, "test,live,d,\x1b[31mred.png,,"), "--depth-range", "300", "900") == 1
+    said = capsys.readouterr()
+    assert "\\x1b[31mred.png" in said.out and "\x1b" not in said.out + said.err

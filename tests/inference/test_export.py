@@ -8,11 +8,13 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from einops import rearrange
 
 from mmdg_lite.inference.export import INPUTS, Exportable, export
 from mmdg_lite.inference.judge import Judge, open_judge
-from mmdg_lite.models.builder import ModelConfig, build
+from mmdg_lite.models.builder import ARCHITECTURES, Architecture, ModelConfig, build
 from mmdg_lite.models.clip import normalise
+from mmdg_lite.models.peer import Peer
 from tests.support.small_runs import CLIP
 from tests.support.tiny import awaken
 
@@ -66,17 +68,41 @@ KINDS = [
     {"architecture": "mmdg++_supervised"},
     {"architecture": "mmdg", "descriptors": False},
 ]
+PEERS = [{"architecture": name} for name in ("flip", "flip_mcl", "ssdg", "sa_fas", "ama", "cmfl", "flex_modal")]
+QUICK = [KINDS[0], PEERS[-1]]
+SLOW = [*KINDS[1:], *PEERS[:-1]]
 
 
-@pytest.mark.parametrize(
-    "options", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])], ids=str
-)
+@pytest.mark.parametrize("options", [*QUICK, *(pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW)], ids=str)
 def test_a_program_of_torch_scores_as_the_model(options, tmp_path):
     judge = small_judge(**options)
     path = export(judge, tmp_path / "model.pt2", format="torch")
     assert_parity(torch.export.load(path).module(), judge)
     assert [p.name for p in tmp_path.iterdir()] == ["model.pt2"]
     assert not judge.model.static
+
+
+class LateFusion(Peer):
+    """A user's own model: the mean of the present modalities' features decides."""
+
+    def decide(self, unit, tokens, present):
+        features = rearrange(tokens[:, 0], "(m b) c -> b m c", m=3)
+        weights = present[..., None].to(features.dtype)
+        return self.linear((features * weights).sum(dim=1) / weights.sum(dim=1))
+
+
+def late_fusion(clip, config):
+    model = LateFusion(clip, config.source_domains)
+    model.linear = torch.nn.Linear(clip.visual.conv1.out_channels, 2)
+    return model
+
+
+@pytest.mark.slow
+def test_a_registered_model_scores_as_itself(tmp_path, monkeypatch):
+    monkeypatch.setitem(ARCHITECTURES, "late_fusion", Architecture(late_fusion))
+    judge = small_judge(architecture="late_fusion")
+    path = export(judge, tmp_path / "model.pt2", format="torch")
+    assert_parity(torch.export.load(path).module(), judge)
 
 
 def onnx_session(path):

@@ -4,6 +4,7 @@ import json
 import warnings
 from pathlib import Path
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -455,3 +456,60 @@ def test_centred_normalisation_is_that_of_the_sibling_code():
     torch.testing.assert_close(given, wanted, atol=1e-4, rtol=0)
     with pytest.raises(ValueError, match="MMDG normalises for its own trunk"):
         ModelConfig(("C",), architecture="mmdg", normalisation="centred")
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.uint8, torch.bool, torch.complex64])
+def test_weights_that_are_no_floating_point_numbers_are_refused(tmp_path, small_weights, kind):
+    torch.save({name: value.to(kind) for name, value in small_weights.items()}, tmp_path / "whole.pt")
+    with pytest.raises(CheckpointError, match=r"whole\.pt holds .* as \w+, where floating-point numbers are needed"):
+        load_clip(SMALL, checkpoint=tmp_path / "whole.pt", activation="gelu")
+
+
+@pytest.mark.parametrize("checkpoint", ["random", None])
+def test_an_unknown_activation_is_refused(checkpoint):
+    with pytest.raises(ValueError, match="unknown activation 'relu': choose quick_gelu or gelu"):
+        load_clip("tiny", checkpoint=checkpoint, activation="relu")
+
+
+@pytest.mark.parametrize("change", [torch.Tensor.to_sparse, lambda value: value.to("meta")], ids=["sparse", "meta"])
+def test_tensors_without_plain_values_are_named(tmp_path, small_weights, change):
+    torch.save(small_weights | {"visual.proj": change(small_weights["visual.proj"])}, tmp_path / "odd.pt")
+    with pytest.raises(CheckpointError, match=r"odd\.pt holds visual\.proj .*: save it as a dense tensor"):
+        load_clip("tiny", checkpoint=tmp_path / "odd.pt")
+
+
+def array_archive(path):
+    with path.open("wb") as file:
+        np.savez(file, a=np.zeros(3))
+
+
+def exported(path):
+    torch.export.save(torch.export.export(nn.Linear(2, 2), (torch.zeros(1, 2),)), path.with_suffix(".pt2"))
+    path.with_suffix(".pt2").rename(path)
+
+
+@pytest.mark.parametrize(
+    "write, words",
+    [
+        (lambda p: p.write_text('{"metadata": {}, "weight_map": {"a": "b"}}'), "an index of weights in several files"),
+        (lambda p: p.write_text('{\n "quick_gelu": true}'), "a text of JSON, not weights"),
+        (array_archive, "an archive of NumPy arrays"),
+        (lambda p: torch.save(nn.Linear(2, 2), p), r"Python objects \(torch\.nn.*Linear\).* save model\.state_dict"),
+        (lambda p: torch.save({"a": np.zeros(3)}, p), r"NumPy values \(numpy.* save model\.state_dict"),
+        (exported, "an exported program"),
+    ],
+    ids=["index", "json", "npz", "module", "numpy", "exported"],
+)
+def test_files_that_people_take_for_weights_are_told_apart(tmp_path, write, words):
+    write(tmp_path / "weights.pt")
+    with pytest.raises(CheckpointError, match=rf"weights\.pt is .*{words}"):
+        load_clip("tiny", checkpoint=tmp_path / "weights.pt")
+
+
+@pytest.mark.parametrize("start", ["", "vision_model."])
+def test_names_of_hugging_face_are_told_apart(tmp_path, start):
+    names = ["vision_model.encoder.layers.0.self_attn.k_proj.weight", "text_model.embeddings.token_embedding.weight"]
+    state = {name: torch.zeros(1) for name in names if name.startswith(start)}
+    torch.save(state, tmp_path / "hub.bin")
+    with pytest.raises(CheckpointError, match=r"hub\.bin has Hugging Face's names .*open_clip's are expected"):
+        load_clip("tiny", checkpoint=tmp_path / "hub.bin", activation="gelu")

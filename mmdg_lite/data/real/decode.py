@@ -4,6 +4,7 @@ The one place where the values of a file get a meaning. `formats.stored_values` 
 grey levels. What has no one meaning is refused with the file, what was found and what to do.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ HARDLY_ANY = 0.05
 """Share of the measured depth values that must lie inside the given range."""
 FULL_RANGE = 2**14
 """A 16-bit picture whose values stay below this uses 14 bits or fewer: what is white in it must be said."""
+MOST_ALPHAS = 8
+"""Different values of transparency in a picture of depth: soft edges of a mask have few, a high byte has many."""
 CODE_SHARE = 0.01
 """Share of pixels from which one value far beyond all others is taken for a code of the camera."""
 
@@ -83,7 +86,7 @@ def read_colour(
     """
     notes = [] if notes is None else notes
     stored = _checked(path, stored or stored_values(path), notes)
-    values = _opaque(path, stored, notes)  # H x W x 1 or 3
+    values = _opaque(path, stored, Modality.RGB, notes)  # H x W x 1 or 3
     if values.shape[2] == 1:
         cure = "name the colour picture, or leave this modality out"
         raise PictureError(f"{path}: a colour picture must have three channels, found one ({stored.found}); {cure}")
@@ -141,7 +144,8 @@ def read_depth(
         limits: the nearest and the farthest distance to tell apart, in the file's unit; the first is the larger one
             where near is large. What lies beyond is cut off. None: grey values of 8 bits, near bright.
         holes: values that mean that nothing was measured, beside 0, NaN and infinity.
-        luminance: take the luminance of a coloured picture of 8 bits, with a note, rather than refuse it.
+        luminance: take the luminance of a coloured picture of 8 bits, with a note, rather than refuse it; and say
+            nothing of JPEG. Published data sets have such files, and nobody can save them in another way.
         notes: findings that a user should know are appended to it.
 
     Raises:
@@ -153,6 +157,11 @@ def read_depth(
     if stored.inverted:
         raise PictureError(f"{path}: {stored.found} in which 0 is white: does 0 mean a hole? Save it with 0 as black")
     values = _one_channel(path, stored, Modality.DEPTH, notes, luminance=luminance)  # H x W
+    if stored.lossy and not luminance:
+        notes.append(
+            f"{path}: depth from a JPEG: holes (0) and edges were smeared when it was saved, so few holes are left and "
+            "values around them are wrong; save depth as PNG"
+        )
     if values.dtype == bool:
         raise PictureError(f"{path}: {stored.found} has two values only; save the distances")
     measured = np.isfinite(values) & (values != 0) & ~np.isin(values, list(holes))  # H x W
@@ -237,13 +246,22 @@ def _checked(path: str | Path, stored: Stored, notes: list[str]) -> Stored:
     return stored
 
 
-def _opaque(path: str | Path, stored: Stored, notes: list[str]) -> Values:
-    """The values without the channel of transparency: H x W x 1 or H x W x 3."""
+def _opaque(path: str | Path, stored: Stored, modality: Modality, notes: list[str]) -> Values:
+    """The values without the channel of transparency: H x W x 1 or H x W x 3.
+
+    Raises `PictureError` for depth whose last channel holds more than transparency.
+    """
     values = stored.values
     if values.shape[2] in (1, 3):
         return values
     alpha = values[..., -1]
     full = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else 1
+    if modality is Modality.DEPTH and len(np.unique(alpha)) > MOST_ALPHAS:
+        raise PictureError(
+            f"{path}: {stored.found}, and its last channel, which should say what is transparent, has "
+            f"{len(np.unique(alpha))} different values: do two channels hold one number, low and high byte? Save depth "
+            "as one channel of 16 bits, without transparency"
+        )
     if (alpha != full).any():
         notes.append(f"{path}: {np.mean(alpha != full):.0%} of the pixels are transparent; what they hold was taken")
     return values[..., :-1]
@@ -251,7 +269,7 @@ def _opaque(path: str | Path, stored: Stored, notes: list[str]) -> Values:
 
 def _one_channel(path: str | Path, stored: Stored, modality: Modality, notes: list[str], *, luminance: bool) -> Values:
     """H x W of a grey picture, whatever the number of channels that it is stored in."""
-    values = _opaque(path, stored, notes)
+    values = _opaque(path, stored, modality, notes)
     if values.shape[2] == 1:
         return values[..., 0]
     first = values[..., 0]
@@ -335,12 +353,23 @@ def _say(modality: Modality, values: Values) -> str:
     seen = values[np.isfinite(values)]
     proposal = ""
     if seen.size:
-        low, high = np.percentile(seen, (5, 95))
-        if values.dtype.kind in "ui":
-            low, high = np.floor(low), np.ceil(high)
+        low, high = _likely_range(modality, seen)
         if low < high:
             proposal = f"; from what this file holds, perhaps --{modality.value}-range {low:.6g} {high:.6g}"
     return f"say what they mean by --{modality.value}-range {OPTIONS[modality]}{proposal}"
+
+
+def _likely_range(modality: Modality, seen: Values) -> Limits:
+    """What a range may be, from finite values: most of them for depth, the camera's whole scale for intensities."""
+    if modality is Modality.DEPTH:
+        low, high = (float(value) for value in np.percentile(seen, (5, 95)))
+        return (math.floor(low), math.ceil(high)) if seen.dtype.kind in "ui" else (low, high)
+    most = float(seen.max())
+    if seen.dtype.kind == "f" and most <= 1:
+        scale = 1.0
+    else:
+        scale = next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if most < 2**bits), most)
+    return (min(0.0, float(seen.min())), scale)
 
 
 def _span(values: Values, measured: NDArray[np.bool_]) -> str:

@@ -49,3 +49,9 @@ def read_gzip(path: str | Path, *, limit: int = LARGEST_TEXT) -> bytes:
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"more than the {limit} bytes that are read, once decompressed", str(path))
     return content
+
+
+def printable(text: str) -> str:
+    """A name or message as a terminal and a text file can hold it: line ends stay, and other control characters, such
+    as ESC, and bytes of file names that are no text become escapes such as \\x1b and \\udcff."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)

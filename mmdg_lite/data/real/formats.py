@@ -16,7 +16,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -40,6 +40,7 @@ SEVERAL = "several pictures in one file; save the one that is meant by itself"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_JPEG_IN_TIFF = (6, 7)  # numbers of compression
 _UPRIGHT = 1
 _ORIENTATION = 274  # the tag of EXIF and of TIFF
 
@@ -58,6 +59,7 @@ class Stored:
     found: str  # such as "PNG of 16 bits and 3 channels"
     notes: tuple[str, ...] = ()  # what was done that a user should know
     inverted: bool = False  # True where the file says that 0 is white
+    lossy: bool = False  # True for JPEG, which changes values
 
 
 def stored_values(path: str | Path) -> Stored:
@@ -142,7 +144,7 @@ def _with_pillow(path: str | Path, content: bytes, format: str) -> Stored:
     found = f"{format} of mode {mode}"
     if format == "TIFF" and orientation != _UPRIGHT:  # Pillow turns TIFF files by itself, and no others
         return Stored(values, found, (_turned(path, orientation),))
-    return _upright(path, values, orientation, found)
+    return replace(_upright(path, values, orientation, found), lossy=format == "JPEG")
 
 
 def _tiff(path: str | Path, content: bytes) -> Stored:
@@ -171,7 +173,7 @@ def _tiff(path: str | Path, content: bytes) -> Stored:
         if prod(page.shape) * page.dtype.itemsize > LARGEST_DECODED:
             raise PictureError(f"{path}: an array of shape {page.shape} is no picture; save it as grey or RGB")
         values = page.asarray(maxworkers=1)
-        axes, inverted = page.axes, page.photometric == 0
+        axes, inverted, lossy = page.axes, page.photometric == 0, page.compression in _JPEG_IN_TIFF
         orientation = page.tags.valueof(_ORIENTATION, _UPRIGHT)
     if axes == "SYX":  # planar
         values = rearrange(values, "c h w -> h w c")
@@ -180,8 +182,7 @@ def _tiff(path: str | Path, content: bytes) -> Stored:
     elif axes != "YXS":
         raise PictureError(f"{path}: an array of axes {axes} is no picture; save it as grey or RGB")
     found = f"TIFF of {values.dtype} and {values.shape[2]} channel{'s' * (values.shape[2] > 1)}"
-    stored = _upright(path, values, int(orientation), found)
-    return Stored(stored.values, stored.found, stored.notes, inverted)
+    return replace(_upright(path, values, int(orientation), found), inverted=inverted, lossy=lossy)
 
 
 def _upright(path: str | Path, values: Values, orientation: int, found: str) -> Stored:

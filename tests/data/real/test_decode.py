@@ -12,7 +12,15 @@ import tifffile
 from PIL import Image
 
 from mmdg_lite.data.real import formats
-from mmdg_lite.data.real.decode import depth_grey, intensity_grey, read_colour, read_depth, read_infrared, resize
+from mmdg_lite.data.real.decode import (
+    FULL_RANGE,
+    depth_grey,
+    intensity_grey,
+    read_colour,
+    read_depth,
+    read_infrared,
+    resize,
+)
 from mmdg_lite.data.real.formats import PictureError, stored_values
 
 RNG = np.random.default_rng(3)
@@ -232,6 +240,49 @@ def test_colour_and_infrared_without_one_meaning_are_refused_by_name(tmp_path):
     Image.fromarray(COLOUR).convert("CMYK").save(path, "JPEG")
     with pytest.raises(PictureError, match="found mode CMYK"):
         read_colour(path)
+
+
+@pytest.mark.parametrize(
+    "most, kind, proposed",
+    [(250, "u2", 255), (900, "u2", 1023), (4000, "u2", 4095), (9000, "u2", 16383), (60000, "u2", 65535),
+     (200, "f4", 255), (3000, "i4", 4095)],
+)  # fmt: skip
+def test_the_range_that_is_proposed_for_intensities_clips_nothing(tmp_path, most, kind, proposed):
+    values = np.linspace(most / 3, most, 63).reshape(9, 7).astype(kind)
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    with pytest.raises(PictureError, match=f"perhaps --infrared-range 0 {proposed}$"):
+        read_infrared(tmp_path / "a.tif")
+    if most < FULL_RANGE or kind != "u2":
+        tifffile.imwrite(tmp_path / "a.tif", np.stack([values] * 3, axis=2), photometric="rgb")
+        with pytest.raises(PictureError, match=f"perhaps --rgb-range 0 {proposed}$"):
+            read_colour(tmp_path / "a.tif")
+
+
+def test_a_number_in_two_channels_is_no_transparent_depth(tmp_path):
+    low_and_high = np.stack([MILLIMETRES % 256, MILLIMETRES // 256 + RNG.integers(0, 40, (9, 7))], axis=2)
+    with pytest.raises(PictureError, match="different values: do two channels hold one number"):
+        read_depth(png(tmp_path / "a.png", low_and_high.astype(np.uint8)))
+    edge = np.where(GREY > 128, 255, 128)[..., None].astype(np.uint8)
+    notes = []
+    assert read_depth(png(tmp_path / "b.png", with_alpha(GREY, edge)), notes=notes).grey.shape == (9, 7)
+    assert len(notes) == 1 and "are transparent" in notes[0]
+
+
+def test_depth_of_a_jpeg_is_said_to_have_lost_its_holes(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "a.jpg")
+    tifffile.imwrite(tmp_path / "a.tif", np.tile(GREY, (8, 8)), compression="jpeg")
+    for name in ("a.jpg", "a.tif"):
+        notes = []
+        read_depth(tmp_path / name, notes=notes)
+        [note] = [note for note in notes if "depth from a JPEG" in note]
+        assert note.startswith(str(tmp_path / name)) and note.endswith("save depth as PNG")
+        notes.clear()
+        read_depth(tmp_path / name, notes=notes, luminance=True)
+        read_infrared(tmp_path / name, notes=notes)
+        assert notes == []
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    read_depth(tmp_path / "a.png", notes=notes)
+    assert notes == []
 
 
 def test_equal_channels_are_said_to_be_no_colour(tmp_path):
