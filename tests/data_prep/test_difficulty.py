@@ -10,7 +10,9 @@ from data_prep.difficulty_card import difficulty_figure, tables
 from data_prep.small_cnn import cnn_scores, train_small_cnn
 from mmdg_lite.data.synthetic import benchmark_split
 from mmdg_lite.modality import MODALITIES, Modality
-from mmdg_lite.results.marked_text import END, START
+from mmdg_lite.results.marked_text import marks
+
+START, END = marks()
 
 
 def small_report() -> dict:
