@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdg_lite.commands.options import Commands, add_command, add_device_option, add_plugin_option, load_plugins
 from mmdg_lite.commands.outputs import check_outputs, model_files
+from mmdg_lite.data.real.files import printable
 
 if TYPE_CHECKING:
     from mmdg_lite.inference.judge import Judge
@@ -173,7 +174,7 @@ def _samples(options: argparse.Namespace) -> "list[Sample]":
         left_out: list[str] = []
         samples = samples_of_folder(options.folder, left_out=left_out)
         for text in left_out:
-            print(f"Note: {options.folder}: left out: {text}.")
+            print(printable(f"Note: {options.folder}: left out: {text}."))
         return samples
     paths = {m: path for m in MODALITIES if (path := getattr(options, m.value)) is not None}
     return [Sample(str(next(iter(paths.values()))), paths)]
@@ -208,10 +209,10 @@ def _show(prediction: "Prediction", judge: "Judge") -> "Prediction":
         certainty = prediction.certainty[name]
         if score is not None and certainty is not None:
             parts.append(f"{name} {score:.2f} (certainty {certainty:.2f})")
-    print(", ".join([*parts, f"{prediction.milliseconds:.1f} ms"]))
+    print(printable(", ".join([*parts, f"{prediction.milliseconds:.1f} ms"])))
     for note in prediction.notes:
         if note.text != judge.caution:
-            print(f"  note: {note.text}")
+            print(printable(f"  note: {note.text}"))
     return prediction
 
 
@@ -230,10 +231,11 @@ def _run_clip(options: argparse.Namespace, judge: "Judge") -> int:
         decoding=_decoding(options),
     )
     for frame, mean in zip(clip.frames, clip.smoothed, strict=True):
-        print(f"{frame.id}: {frame.decision}, score {frame.score:.3f}, mean of up to {clip.window} frames {mean:.3f}")
+        line = f"{frame.id}: {frame.decision}, score {frame.score:.3f}, mean of up to {clip.window} frames {mean:.3f}"
+        print(printable(line))
     notes = [*clip.notes, *(note for frame in clip.frames for note in frame.notes)]
     for text in dict.fromkeys(note.text for note in notes if note.text != judge.caution):
-        print(f"  note: {text}")
+        print(printable(f"  note: {text}"))
     print(f"clip: {clip.decision}, score {clip.score:.3f}, the mean over {len(clip.frames)} frames")
     _write(options, [clip.as_dict()], clip.not_decided)
     return _report(clip.not_decided)
@@ -242,7 +244,7 @@ def _run_clip(options: argparse.Namespace, judge: "Judge") -> int:
 def _report(failures: "Sequence[NotDecided]") -> int:
     """Print what was not decided, and give the exit status."""
     for failure in failures:
-        print(f"{failure.id}: not decided: {failure.reason}", file=sys.stderr)
+        print(printable(f"{failure.id}: not decided: {failure.reason}"), file=sys.stderr)
     return 1 if failures else 0
 
 

@@ -2,6 +2,9 @@
 
 import argparse
 import json
+import os
+import shutil
+import sys
 
 import pandas as pd
 import pytest
@@ -173,3 +176,15 @@ def test_export_does_not_overwrite_its_model(tmp_path):
             run("export", model, "--out", tmp_path / "model.safetensors", "--force")
         with pytest.raises(FileExistsError, match=r"other\.onnx is there already"):
             run("export", model, "--out", tmp_path / "other.onnx")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such names")
+def test_names_that_are_no_text_are_decided_and_reach_the_terminal_as_escapes(face, tmp_path, capsys):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for name in (b"a\xff.png", b"b\x1b[31m.png"):
+        shutil.copy(face, os.path.join(os.fsencode(folder), name))
+    assert run("predict", "--folder", folder, "--csv", tmp_path / "out.csv") == 0
+    printed = capsys.readouterr().out
+    assert r"a\udcff: " in printed and r"b\x1b[31m: " in printed and "\x1b" not in printed
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 2
