@@ -39,14 +39,17 @@ def test_every_combination_of_the_three_parts_is_exactly_one_method(combination)
         if found.adapters != "none"
         and found.architecture == "mmdg++"
         and found.rule in ("regrad", "none")
+        and not found.spoilt
         and parts(name) == combination
     ]
     assert having == [PARTS[combination]]
 
 
-def test_other_methods_are_the_baselines_mmdg_and_the_peers():
+def test_other_methods_are_the_baselines_mmdg_the_peers_and_those_trained_on_spoilt_regions():
     rules = {f"mmdg++_rule_{rule}" for rule in RULE_ABLATION}
-    assert set(METHODS) - set(PARTS.values()) == {"linear_probe", "head", "mmdg", "flip_mcl", *PEERS} | rules
+    spoilt = {name for name, found in METHODS.items() if found.spoilt}
+    assert spoilt == set(GROUPS["certainty"]) - {"fusion", "mmdg++"}
+    assert set(METHODS) - set(PARTS.values()) == {"linear_probe", "head", "mmdg", "flip_mcl", *PEERS} | rules | spoilt
     assert len({found.title for found in METHODS.values()}) == len(METHODS)
 
 
