@@ -24,6 +24,7 @@ PAGES = (
     "figures/**/*.md",
     "figures/**/*.svg",
     "figures/**/*.png",
+    "figures/**/*.gif",
     "mmdg_lite/assets/*.md",
 )
 
