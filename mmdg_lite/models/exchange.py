@@ -26,7 +26,7 @@ SENDERS = tuple(tuple(sender.index for sender in receiver.others) for receiver i
 
 
 def of_senders(present: Tensor) -> Tensor:
-    """Each receiver's two senders' columns of B x 3 values, B x 3 x 2."""
+    """Each receiver's two senders' columns of B x 3 x ... values, B x 3 x 2 x ..."""
     columns = present.unbind(dim=1)
     return torch.stack([torch.stack([columns[sender] for sender in two], dim=1) for two in SENDERS], dim=1)
 

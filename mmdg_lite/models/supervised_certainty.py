@@ -19,7 +19,7 @@ from mmdg_lite.adapters import CrossAdapter
 from mmdg_lite.attention import CertaintyAttention, Trust
 from mmdg_lite.modality import Batch
 from mmdg_lite.models.config import CertaintyConfig
-from mmdg_lite.models.exchange import SENDERS
+from mmdg_lite.models.exchange import of_senders
 from mmdg_lite.models.mmdgplusplus import MMDGPlusPlus, NoiseSource
 from mmdg_lite.models.outputs import Output
 from mmdg_lite.uncertainty import Sampling, certainty
@@ -67,8 +67,8 @@ class SupervisedCertainty(MMDGPlusPlus):
 
         L = L_total + weight * BCE(certainty of each token, share of its patch that is not spoilt)
 
-    The mean goes over blocks, adapter calls, both sides and the tokens of modalities that are there. The class token's
-    target is the share of the whole image that is not spoilt.
+    BCE is a mean over samples, and for each over blocks and over the tokens of both sides of its adapter calls, as far
+    as the modalities are there. The class token's target is the share of the whole image that is not spoilt.
 
     What certainty acts on, each a switch of `CertaintyConfig`:
 
@@ -84,7 +84,8 @@ class SupervisedCertainty(MMDGPlusPlus):
         clip: open_clip's CLIP; it is frozen here.
         source_domains: names of the S training domains, in the order of the batch's `domain` numbers.
         settings: weight and switches.
-        options: of `MMDGPlusPlus`.
+        dim, heads, samples, rate, theta, sampling: of the adapters, see `UAdapterPP`.
+        options: further ones of `MMDGPlusPlus`.
     """
 
     def __init__(
@@ -153,13 +154,12 @@ class SupervisedCertainty(MMDGPlusPlus):
             return None
         intact = intact_share(batch["spoilt"], tokens=self._doubts[-1][1].shape[-1])  # B x 3 x N
         present = output.present.to(intact.dtype)  # B x 3
-        pair = torch.stack([torch.stack([present[:, j] for j in two], dim=1) for two in SENDERS], dim=1)  # B x 3 x 2
+        both = of_senders(present) * present[..., None]  # B x 3 x 2
+        sent_intact = of_senders(intact)  # B x 3 x 2 x N
         losses = []
         for of_sender, of_receiver in self._doubts:
             own = self._error(rearrange(of_receiver[:, 0], "m b n -> b m n"), intact)  # B x 3
-            sent = torch.stack([torch.stack([intact[:, j] for j in two], dim=1) for two in SENDERS], dim=1)
-            sent = self._error(rearrange(of_sender, "m s b n -> b m s n"), sent)  # B x 3 x 2
-            both = pair * present[..., None]
+            sent = self._error(rearrange(of_sender, "m s b n -> b m s n"), sent_intact)  # B x 3 x 2
             total = (own * present).sum(dim=1) + (sent * both).sum(dim=(1, 2))
             losses.append((total / (present.sum(dim=1) + both.sum(dim=(1, 2)))).mean())
         return self.settings.weight * torch.stack(losses).mean()

@@ -2,7 +2,7 @@
 
 The command `certainty-study` measures the finished runs below a folder whose models have certainties, and writes two
 tables below figures/certainty: `regions.csv` (AUC for spoilt patches) and `faults.csv` (mean certainty along protocol
-P6's reliability curves). Notebook 02 prints and draws them.
+P6's reliability curves).
 """
 
 from collections.abc import Iterable
@@ -122,13 +122,6 @@ def study(runs: str | Path, *, out: str | Path = OUT, faces: int = FACES, progre
             tables[name] = pd.concat([tables[name], table.assign(**about)[[*about, *table]]], ignore_index=True)
             write_text(Path(out) / name, tables[name].to_csv(index=False, float_format="%.5f"))
     return [Path(out) / name for name in tables]
-
-
-def summary(regions: pd.DataFrame) -> pd.DataFrame:
-    """Mean AUC per method: a column per modality, for kinds that training used and for those that it did not."""
-    kinds = regions["held_out"].map({False: "kinds trained", True: "kinds held out"})
-    means = regions.groupby([regions["method"], kinds, "modality"], sort=False)["auc"].mean()
-    return means.unstack(["held_out", "modality"])
 
 
 def _with_certainty(runs: str | Path) -> Iterable[tuple[RunFolder, RunConfig]]:

@@ -40,13 +40,6 @@ def test_a_certainty_that_sees_the_region_has_an_auc_of_one(monkeypatch):
     assert (noise["auc"] > 0.95).all() and (noise["outside"] == 1).all() and (noise["inside"] < 0.1).all()
 
 
-def test_the_summary_takes_kinds_apart():
-    rows = [("a", "rgb", kind, kind in HELD_OUT, 0.9 if kind in HELD_OUT else 0.7) for kind in KINDS]
-    table = study.summary(pd.DataFrame(rows, columns=["method", "modality", "kind", "held_out", "auc"]))
-    assert table.loc["a", ("kinds trained", "rgb")] == pytest.approx(0.7)
-    assert table.loc["a", ("kinds held out", "rgb")] == pytest.approx(0.9)
-
-
 def test_finished_runs_are_measured_once(tmp_path):
     for method in ("mmdg++_supervised", "mmdg++", "fusion"):
         config = small_config(method)
